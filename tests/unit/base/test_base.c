@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/buf.h"
+#include "base/bufpool.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/crash.h"
+#include "base/err.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/queue.h"
+#include "base/timefmt.h"
+#include "base/uuid.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+static void err_wrap_keeps_the_code_and_adds_the_attempt(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    assert_int_equal(err_sys(&e, ENOSPC, "write %s", "a"), -ENOSPC);
+    assert_int_equal(err_wrap(&e, -ENOSPC, "recall of %s", "b"), -ENOSPC);
+    assert_string_equal(e.text, "recall of b: write a: No space left on device");
+    assert_int_equal(err_wrap(NULL, -EIO, "x"), -EIO);
+}
+
+static void buf_escapes_xml_and_percent(void **state)
+{
+    (void)state;
+    auto_buf struct buf b = {0};
+    buf_add_xml(&b, "a<b>&\"'\r\x01");
+    assert_string_equal(b.data, "a&lt;b&gt;&amp;&quot;&apos;&#13;?");
+    buf_reset(&b);
+    buf_add_pct(&b, "a/b c\xc3\xa9~", "/");
+    assert_string_equal(b.data, "a/b%20c%C3%A9~");
+}
+
+static void iso_times_survive_a_round_trip(void **state)
+{
+    (void)state;
+    char out[TIMEFMT_MAX];
+    int64_t ns = 0;
+    timefmt_iso_ns(1709205769304336128LL, out);
+    assert_string_equal(out, "2024-02-29T11:22:49.304336128Z");
+    assert_int_equal(timefmt_parse_iso(out, &ns), 0);
+    assert_true(ns == 1709205769304336128LL);
+    timefmt_http(ns, out);
+    assert_string_equal(out, "Thu, 29 Feb 2024 11:22:49 GMT");
+    timefmt_iso_s3(ns, out);
+    assert_string_equal(out, "2024-02-29T11:22:49.000Z");
+    timefmt_iso_ns(-1, out);
+    assert_string_equal(out, "1969-12-31T23:59:59.999999999Z");
+}
+
+static void bad_times_are_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",
+                                      "2024",
+                                      "2023-02-29",
+                                      "2024-13-01",
+                                      "2024-01-01T25:00:00Z",
+                                      "2024-01-01x",
+                                      "2024-01-01 10:00:00.",
+                                      "2024-01-01 10:00"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        int64_t ns = 0;
+        assert_int_equal(timefmt_parse_iso(bad[i], &ns), -EINVAL);
+    }
+}
+
+static void uuid_text_survives_a_round_trip(void **state)
+{
+    (void)state;
+    struct uuid a = uuid_new();
+    struct uuid b;
+    char text[UUID_TEXT];
+    uuid_format(&a, text);
+    assert_int_equal(uuid_parse(text, &b), 0);
+    assert_memory_equal(a.b, b.b, UUID_BYTES);
+    text[8] = 'x';
+    assert_int_equal(uuid_parse(text, &b), -EINVAL);
+    assert_int_equal(uuid_parse("", &b), -EINVAL);
+}
+
+static void queue_refuses_when_full_and_drains_when_closed(void **state)
+{
+    (void)state;
+    int a = 1;
+    int b = 2;
+    struct queue *q = queue_new(1);
+    assert_int_equal(queue_push(q, &a), 0);
+    assert_int_equal(queue_try_push(q, &b), -EAGAIN);
+    queue_close(q);
+    assert_int_equal(queue_push(q, &b), -EPIPE);
+    assert_ptr_equal(queue_pop(q), &a);
+    assert_null(queue_pop(q));
+    queue_free(q);
+}
+
+static void bufpool_says_busy_when_all_is_lent(void **state)
+{
+    (void)state;
+    struct bufpool *p = bufpool_new(2, 5000);
+    void *a = bufpool_get(p);
+    void *b = bufpool_try_get(p);
+    assert_non_null(a);
+    assert_non_null(b);
+    assert_null(bufpool_try_get(p));
+    assert_int_equal((uintptr_t)b % 4096, 0);
+    bufpool_put(p, a);
+    bufpool_put(p, b);
+    bufpool_free(p);
+}
+
+static void replace_durable_leaves_one_whole_file(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/firn-unit-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY);
+    struct err e = {0};
+    assert_int_equal(io_replace_durable(fd, "f", "old", 3, 0600, &e), 0);
+    assert_int_equal(io_replace_durable(fd, "f", "new!", 4, 0640, &e), 0);
+    auto_free char *data = NULL;
+    size_t len = 0;
+    assert_int_equal(io_read_file(fd, "f", 100, &data, &len, &e), 0);
+    assert_string_equal(data, "new!");
+    struct stat st;
+    assert_int_equal(fstatat(fd, "f", &st, 0), 0);
+    assert_int_equal(st.st_mode & 07777, 0640);
+    auto_free char *none = NULL;
+    assert_int_equal(io_read_file(fd, "f", 3, &none, NULL, &e), -EFBIG);
+    assert_int_equal(unlinkat(fd, "f", 0), 0);
+    assert_int_equal(rmdir(dir), 0); /* no temporary file stayed */
+}
+
+static void simulated_clock_moves_only_by_sleeping(void **state)
+{
+    (void)state;
+    struct clock *c = clock_new_simulated();
+    assert_true(clock_now_ns(c) == 0);
+    clock_sleep_ns(c, 90 * NS_PER_SEC);
+    assert_true(clock_now_ns(c) == 90 * NS_PER_SEC);
+    clock_free(c);
+}
+
+static void json_keeps_64_bit_integers(void **state)
+{
+    (void)state;
+    auto_json cJSON *j = cJSON_CreateObject();
+    json_add_int(j, "big", INT64_MAX);
+    json_add_int(j, "small", -5);
+    assert_true(json_int(j, "big", 0) == INT64_MAX);
+    assert_true(json_int(j, "small", 0) == -5);
+    assert_true(json_int(j, "absent", 7) == 7);
+    const char *s = NULL;
+    struct err e = {0};
+    assert_int_equal(json_need_str(j, "absent", &s, &e), -EINVAL);
+    assert_non_null(strstr(e.text, "\"absent\""));
+}
+
+static void crash_point_kills_at_the_named_hit(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)setenv("FIRN_CRASH_POINT", "put_synced:2", 1);
+        crash_point(CRASH_put_named);
+        crash_point(CRASH_put_synced);
+        crash_point(CRASH_put_synced);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(err_wrap_keeps_the_code_and_adds_the_attempt),
+        cmocka_unit_test(buf_escapes_xml_and_percent),
+        cmocka_unit_test(iso_times_survive_a_round_trip),
+        cmocka_unit_test(bad_times_are_refused),
+        cmocka_unit_test(uuid_text_survives_a_round_trip),
+        cmocka_unit_test(queue_refuses_when_full_and_drains_when_closed),
+        cmocka_unit_test(bufpool_says_busy_when_all_is_lent),
+        cmocka_unit_test(replace_durable_leaves_one_whole_file),
+        cmocka_unit_test(simulated_clock_moves_only_by_sleeping),
+        cmocka_unit_test(json_keeps_64_bit_integers),
+        cmocka_unit_test(crash_point_kills_at_the_named_hit),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
