@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * firn.conf: one table of keys drives the parser, the defaults, the checks and the manual. Read once at
+ * start, by one thread; afterwards the struct is constant and any thread may read it. Syntax: libconfig
+ * (its manual, "Configuration Files"). Sizes may be written as numbers of bytes or as strings with KiB,
+ * MiB, GiB or TiB.
+ */
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONF_DEFAULT_PATH "/etc/firn/firn.conf"
+
+struct conf_list {
+    char **items; /* NULL when empty */
+    size_t count;
+};
+
+struct conf_filesystem {
+    char *name;          /* as in "mmapplypolicy NAME" */
+    char *path;          /* mount point or a directory of it, absolute, no trailing slash */
+    char *pool;          /* the disk pool's name in policies */
+    char *posix_readers; /* "none" or "any"; release needs "none" */
+};
+
+struct conf_library {
+    char *name;
+    char *kind; /* "dir" */
+    char *path;
+    char *cost_model; /* "none", "lto7", "m8", "lto8" or "lto9" */
+    bool simulate_time;
+};
+
+struct conf_pool {
+    char *name;
+    char *library;
+};
+
+struct conf_buffers {
+    int64_t count;
+    int64_t size_bytes;
+};
+
+struct conf_migrate {
+    int64_t min_age_s;
+    int64_t min_size_bytes;
+    int64_t batch_files;
+    int64_t batch_bytes;
+    int64_t retries;
+    char *filehash; /* a digest_name(), see codec/digest.h */
+    bool pack;
+};
+
+struct conf_recall {
+    int64_t wait_s;
+    int64_t queue_max;
+    int64_t max_age_s;
+};
+
+struct conf_policy {
+    struct conf_list include_dirs;
+    struct conf_list builtin_exec;
+    char *work_dir;
+    int64_t threads; /* 0: one a processor */
+};
+
+struct conf_s3 {
+    char *listen; /* "address:port", "[v6]:port" */
+    char *region;
+    char *filesystem;
+    char *buckets; /* absolute directory */
+    char *domain;  /* base name of virtual-host requests, or "" */
+    char *user;    /* who firn-s3 may be besides root, or "" */
+    int64_t workers; /* 0: max(16, 4 x processors) */
+    int64_t recall_waiters;
+    int64_t max_connections;
+    int64_t idle_timeout_s;
+    int64_t retry_after_s;
+    bool allow_unsigned_payload;
+    bool show_storage_class_metadata;
+};
+
+struct conf {
+    char *site;
+    char *state_dir;
+    char *run_dir;
+    char *socket; /* never empty: run_dir "/firnd.sock" by default */
+    char *log_level;
+    struct conf_buffers buffers;
+    struct conf_migrate migrate;
+    struct conf_recall recall;
+    struct conf_policy policy;
+    struct conf_s3 s3;
+    struct conf_filesystem *filesystems;
+    size_t filesystem_count;
+    struct conf_library *libraries;
+    size_t library_count;
+    struct conf_pool *pools;
+    size_t pool_count;
+};
+
+/*
+ * Reads file path into a new struct conf at *out (free with conf_free). Every unknown key, wrong type,
+ * value out of bounds and contradiction is an error whose text has the form "FILE:LINE: ...". Returns 0,
+ * or a negative code with err set and *out untouched.
+ */
+int conf_load(const char *path, struct conf **out, struct err *err);
+
+/* Frees c and all it holds; NULL is allowed. */
+void conf_free(struct conf *c);
+
+/* The file system named name, or the one whose path holds the absolute path name; NULL when there is
+ * none. Borrowed from c. */
+const struct conf_filesystem *conf_find_filesystem(const struct conf *c, const char *name);
+
+/* The library named name, or NULL. Borrowed from c. */
+const struct conf_library *conf_find_library(const struct conf *c, const char *name);
+
+/* Calls row once for every key that firn.conf may hold, in the manual's order: section ("" for the top,
+ * "s3", "filesystems[]", ...), name, default ("" when none), what it allows, and one line of help. */
+void conf_describe(void (*row)(void *ctx, const char *section, const char *name, const char *dflt,
+                               const char *allows, const char *help),
+                   void *ctx);
+
+static inline void cleanup_conf(struct conf **c)
+{
+    conf_free(*c);
+}
+#define auto_conf __attribute__((cleanup(cleanup_conf)))
+
+#endif

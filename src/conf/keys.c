@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conf/conf_impl.h"
+
+#include <stdint.h>
+
+#define KIB 1024LL
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define TIB (1024 * GIB)
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* clang-format off */
+#define F(field) offsetof(struct conf, field)
+static const struct conf_key top_keys[] = {
+    {"site", CONF_NAME, F(site), "firn", 0, 0, NULL, "name of this installation; the first part of file ids is made from it"},
+    {"state_dir", CONF_PATH, F(state_dir), "/var/lib/firn", 0, 0, NULL, "catalogue, queue, copies of tape indexes; not on a managed file system"},
+    {"run_dir", CONF_PATH, F(run_dir), "/run/firn", 0, 0, NULL, "lock file and control socket"},
+    {"socket", CONF_STRING, F(socket), "", 0, 0, NULL, "control socket; by default firnd.sock in run_dir"},
+    {"log_level", CONF_CHOICE, F(log_level), "info", 0, 0, "err|warn|info|debug", "what goes to standard error"},
+};
+#undef F
+
+#define F(field) offsetof(struct conf_buffers, field)
+static const struct conf_key buffer_keys[] = {
+    {"count", CONF_INT, F(count), "32", 4, 65536, NULL, "buffers for file data, shared by all work of firnd"},
+    {"size", CONF_SIZE, F(size_bytes), "1MiB", 512 * KIB, 256 * MIB, NULL, "bytes in each; count x size bounds the memory for data"},
+};
+#undef F
+
+#define F(field) offsetof(struct conf_migrate, field)
+static const struct conf_key migrate_keys[] = {
+    {"min_age", CONF_INT, F(min_age_s), "120", 0, 31536000, NULL, "seconds since the last change before a file may be migrated"},
+    {"min_size", CONF_SIZE, F(min_size_bytes), "1", 1, TIB, NULL, "smaller files stay on disk"},
+    {"batch_files", CONF_INT, F(batch_files), "4096", 1, 1000000, NULL, "files written between two index writes of a volume, at most"},
+    {"batch_bytes", CONF_SIZE, F(batch_bytes), "64GiB", MIB, 64 * TIB, NULL, "bytes written between two index writes of a volume, about"},
+    {"retries", CONF_INT, F(retries), "2", 0, 100, NULL, "how often a file that changed while it was copied is tried again in one task"},
+    {"filehash", CONF_CHOICE, F(filehash), "crc32", 0, 0, "crc32|md5|sha1|sha256|sha512", "digest stored with each file on tape, as ltfs.hash.*"},
+    {"pack", CONF_BOOL, F(pack), "true", 0, 0, NULL, "let small files share tape blocks"},
+};
+#undef F
+
+#define F(field) offsetof(struct conf_recall, field)
+static const struct conf_key recall_keys[] = {
+    {"wait", CONF_INT, F(wait_s), "60", 0, 86400, NULL, "seconds an S3 GET waits for a recall before it is answered 503"},
+    {"queue_max", CONF_INT, F(queue_max), "100000", 1, 10000000, NULL, "recalls that may wait; further ones are refused"},
+    {"max_age", CONF_INT, F(max_age_s), "900", 1, 604800, NULL, "seconds after which a waiting recall goes before all others"},
+};
+#undef F
+
+#define F(field) offsetof(struct conf_policy, field)
+static const struct conf_key policy_keys[] = {
+    {"include_dirs", CONF_LIST, F(include_dirs), "/etc/firn/policies", 0, 0, NULL, "directories that include() in a policy may read"},
+    {"builtin_exec", CONF_LIST, F(builtin_exec), "eeadm,firn", 0, 0, NULL, "EXEC programs, by last path component, that mean firn itself"},
+    {"work_dir", CONF_STRING, F(work_dir), "", 0, 0, NULL, "file lists for scripts; by default policy in state_dir"},
+    {"threads", CONF_INT, F(threads), "0", 0, 256, NULL, "threads of a scan; 0 is one a processor"},
+};
+#undef F
+
+#define F(field) offsetof(struct conf_s3, field)
+static const struct conf_key s3_keys[] = {
+    {"listen", CONF_STRING, F(listen), "127.0.0.1:6001", 0, 0, NULL, "address and port"},
+    {"region", CONF_NAME, F(region), "us-east-1", 0, 0, NULL, "the region that signatures must name"},
+    {"filesystem", CONF_STRING, F(filesystem), "", 0, 0, NULL, "the managed file system that holds the buckets; by default the only one"},
+    {"buckets", CONF_STRING, F(buckets), "", 0, 0, NULL, "directory of the buckets; by default buckets in the file system"},
+    {"domain", CONF_STRING, F(domain), "", 0, 0, NULL, "base domain of virtual-host requests; empty: path style only"},
+    {"user", CONF_STRING, F(user), "", 0, 0, NULL, "user that firn-s3 runs as besides root, for the control socket"},
+    {"workers", CONF_INT, F(workers), "0", 0, 1024, NULL, "threads that serve requests; 0 is 4 a processor, at least 16"},
+    {"recall_waiters", CONF_INT, F(recall_waiters), "64", 1, 4096, NULL, "requests that may wait for a recall at once"},
+    {"max_connections", CONF_INT, F(max_connections), "4096", 1, 1000000, NULL, "open connections; further ones are refused"},
+    {"idle_timeout", CONF_INT, F(idle_timeout_s), "60", 1, 3600, NULL, "seconds an idle connection stays open, and a slow request may pause"},
+    {"retry_after", CONF_INT, F(retry_after_s), "30", 1, 86400, NULL, "Retry-After of a 503 while a recall goes on"},
+    {"allow_unsigned_payload", CONF_BOOL, F(allow_unsigned_payload), "true", 0, 0, NULL, "accept UNSIGNED-PAYLOAD over plain HTTP"},
+    {"show_storage_class_metadata", CONF_BOOL, F(show_storage_class_metadata), "false", 0, 0, NULL, "also show the storage class as metadata storage_class, as older NooBaa releases do"},
+};
+#undef F
+
+#define F(field) offsetof(struct conf_filesystem, field)
+static const struct conf_key filesystem_keys[] = {
+    {"name", CONF_NAME, F(name), NULL, 0, 0, NULL, "name in commands and policies"},
+    {"path", CONF_PATH, F(path), NULL, 0, 0, NULL, "mount point"},
+    {"pool", CONF_NAME, F(pool), "system", 0, 0, NULL, "its disk pool's name in policies"},
+    {"posix_readers", CONF_CHOICE, F(posix_readers), "any", 0, 0, "none|any", "none: no program but firn reads files here without recalling them first; needed before any file is released"},
+};
+#undef F
+
+#define F(field) offsetof(struct conf_library, field)
+static const struct conf_key library_keys[] = {
+    {"name", CONF_NAME, F(name), NULL, 0, 0, NULL, "name in commands and in pool@library"},
+    {"kind", CONF_CHOICE, F(kind), "dir", 0, 0, "dir", "dir: a virtual library in a directory"},
+    {"path", CONF_PATH, F(path), NULL, 0, 0, NULL, "the library's directory"},
+    {"cost_model", CONF_CHOICE, F(cost_model), "none", 0, 0, "none|lto7|m8|lto8|lto9", "drive whose positioning times order recalls"},
+    {"simulate_time", CONF_BOOL, F(simulate_time), "false", 0, 0, NULL, "count the drive's times on a simulated clock"},
+};
+#undef F
+
+#define F(field) offsetof(struct conf_pool, field)
+static const struct conf_key pool_keys[] = {
+    {"name", CONF_NAME, F(name), NULL, 0, 0, NULL, "tape pool, made at start when it does not exist"},
+    {"library", CONF_NAME, F(library), NULL, 0, 0, NULL, "its library"},
+};
+#undef F
+
+#define GROUP(field, keys) {#field, keys, COUNT(keys), offsetof(struct conf, field), 0, 0}
+#define LIST(field, count, type, keys) \
+    {#field, keys, COUNT(keys), offsetof(struct conf, field), offsetof(struct conf, count), sizeof(struct type)}
+const struct conf_section conf_sections[] = {
+    {"", top_keys, COUNT(top_keys), 0, 0, 0},
+    LIST(filesystems, filesystem_count, conf_filesystem, filesystem_keys),
+    LIST(libraries, library_count, conf_library, library_keys),
+    LIST(pools, pool_count, conf_pool, pool_keys),
+    GROUP(buffers, buffer_keys),
+    GROUP(migrate, migrate_keys),
+    GROUP(recall, recall_keys),
+    GROUP(policy, policy_keys),
+    GROUP(s3, s3_keys),
+};
+/* clang-format on */
+const size_t conf_section_count = COUNT(conf_sections);
