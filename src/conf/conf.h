@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * firn.conf: one table of keys drives the parser, the defaults, the checks and the manual. Read once at
- * start, by one thread; afterwards the struct is constant and any thread may read it. Syntax: libconfig
- * (its manual, "Configuration Files"). Sizes may be written as numbers of bytes or as strings with KiB,
- * MiB, GiB or TiB.
+ * firn.conf: one table of keys drives the parser, the defaults, the checks and the manual. Read
+ * once at start, by one thread; afterwards the struct is constant and any thread may read it.
+ * Syntax: libconfig (its manual, "Configuration Files"). Sizes may be written as numbers of bytes
+ * or as strings with KiB, MiB, GiB or TiB.
  */
 #ifndef CONF_CONF_H
 #define CONF_CONF_H
@@ -73,9 +73,9 @@ struct conf_s3 {
     char *listen; /* "address:port", "[v6]:port" */
     char *region;
     char *filesystem;
-    char *buckets; /* absolute directory */
-    char *domain;  /* base name of virtual-host requests, or "" */
-    char *user;    /* who firn-s3 may be besides root, or "" */
+    char *buckets;   /* absolute directory */
+    char *domain;    /* base name of virtual-host requests, or "" */
+    char *user;      /* who firn-s3 may be besides root, or "" */
     int64_t workers; /* 0: max(16, 4 x processors) */
     int64_t recall_waiters;
     int64_t max_connections;
@@ -105,24 +105,25 @@ struct conf {
 };
 
 /*
- * Reads file path into a new struct conf at *out (free with conf_free). Every unknown key, wrong type,
- * value out of bounds and contradiction is an error whose text has the form "FILE:LINE: ...". Returns 0,
- * or a negative code with err set and *out untouched.
+ * Reads file path into a new struct conf at *out (free with conf_free). Every unknown key, wrong
+ * type, value out of bounds and contradiction is an error whose text has the form "FILE:LINE: ...".
+ * Returns 0, or a negative code with err set and *out untouched.
  */
 int conf_load(const char *path, struct conf **out, struct err *err);
 
 /* Frees c and all it holds; NULL is allowed. */
 void conf_free(struct conf *c);
 
-/* The file system named name, or the one whose path holds the absolute path name; NULL when there is
- * none. Borrowed from c. */
+/* The file system named name, or the one whose path holds the absolute path name; NULL when there
+ * is none. Borrowed from c. */
 const struct conf_filesystem *conf_find_filesystem(const struct conf *c, const char *name);
 
 /* The library named name, or NULL. Borrowed from c. */
 const struct conf_library *conf_find_library(const struct conf *c, const char *name);
 
-/* Calls row once for every key that firn.conf may hold, in the manual's order: section ("" for the top,
- * "s3", "filesystems[]", ...), name, default ("" when none), what it allows, and one line of help. */
+/* Calls row once for every key that firn.conf may hold, in the manual's order: section ("" for the
+ * top, "s3", "filesystems[]", ...), name, default ("" when none), what it allows, and one line of
+ * help. */
 void conf_describe(void (*row)(void *ctx, const char *section, const char *name, const char *dflt,
                                const char *allows, const char *help),
                    void *ctx);
