@@ -11,7 +11,7 @@
 void buf_reserve(struct buf *b, size_t extra)
 {
     size_t need = b->len + extra + 1;
-    if (need <= b->cap)
+    if (b->data != NULL && need <= b->cap)
         return;
     size_t cap = b->cap > 0 ? b->cap : 64;
     while (cap < need)
