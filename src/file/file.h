@@ -55,7 +55,9 @@ enum file_note {
     FILE_NOTE_NONE = 0,
     FILE_NOTE_DIRTY,          /* state resident: record premigrated, but size or mtime differ; the
                                  record (and archive id) in info is the old copy's */
-    FILE_NOTE_COPIED,         /* state resident: the record was written for another inode */
+    FILE_NOTE_COPIED,         /* the record was written for another inode. State resident; but
+                                 migrated when it is a stub's record and there is no data: such a
+                                 copy of a stub is recallable, and resident afterwards */
     FILE_NOTE_DAMAGED,        /* the record does not decode; migrated if the marker is there, else
                                  resident; no archive id */
     FILE_NOTE_TOUCHED,        /* state migrated: the mtime differs, no block has data; recallable,
