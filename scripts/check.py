@@ -122,6 +122,16 @@ def sanitize(tally, env):
         run_tests(directory, ['unit', 'contract'], tally, env, timeout_multiplier=6)
 
 
+def long_runs(tally):
+    """What ./check --long adds beside FIRN_LONG: the thread sanitizer, and a minute of each fuzz harness."""
+    directory = build('tsan', tally, ['-Db_sanitize=thread', '-Db_lundef=false'])
+    if directory:
+        run_tests(directory, ['unit'], tally, {'TSAN_OPTIONS': 'halt_on_error=1'}, timeout_multiplier=20)
+    r = subprocess.run([os.path.join(ROOT, 'scripts', 'fuzz'), '60'], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                       text=True)
+    tally.add('fuzz', r.returncode == 0, r.stdout)
+
+
 def main():
     p = argparse.ArgumentParser(prog='./check', description='Runs the tests; the last line is "N passed, N failed".')
     p.add_argument('suites', nargs='*', metavar='SUITE')
@@ -153,6 +163,8 @@ def main():
             run_tests(directory, [name], tally, env, timeout_multiplier=40 if a.long else 2)
         print(f'{name}: {tally.passed - before[0]} passed, {tally.failed - before[1]} failed '
               f'in {time.monotonic() - start:.0f} s', flush=True)
+    if a.long:
+        long_runs(tally)
     for f in tally.failures:
         print(f'failed: {f}')
     print(f'took {time.monotonic() - begun:.0f} s')
