@@ -83,7 +83,6 @@ extern const struct cmd cmds_compat[];
 extern const struct cmd cmds_completion[];
 extern const struct cmd cmds_drain[];
 extern const struct cmd cmds_drive[];
-extern const struct cmd cmds_eeadm[];
 extern const struct cmd cmds_file[];
 extern const struct cmd cmds_help[];
 extern const struct cmd cmds_library[];
@@ -202,6 +201,11 @@ int cmd_call(struct cmd_ctx *ctx, const char *op, cJSON *args, cJSON **result);
 /* As cmd_call with a function for events; see ctl/client.h. */
 int cmd_call_events(struct cmd_ctx *ctx, const char *op, cJSON *args, ctl_event_fn on_event,
                     void *arg, cJSON **result);
+
+/* As cmd_call_events for requests that may be asked twice: when firnd goes away, its return is
+ * awaited for a while. */
+int cmd_call_again(struct cmd_ctx *ctx, const char *op, cJSON *args, ctl_event_fn on_event,
+                   void *arg, cJSON **result);
 
 /* The details of firnd's last error answer, borrowed, or NULL. */
 const cJSON *cmd_error_details(const struct cmd_ctx *ctx);
@@ -394,5 +398,39 @@ int cmd_policyrun(struct cmd_ctx *ctx, const struct cmd_policyrun *run);
 /* The object {name: value} of all values "name=value" of option macro; NULL after saying what is
  * wrong with one (a usage error). */
 cJSON *cmd_policy_macros(const struct cmd_args *args);
+
+/* Reads policy file `file` into *text, a new string. Returns 0 or a negative code with ctx->err. */
+int cmd_policy_text(struct cmd_ctx *ctx, const char *file, char **text);
+
+/* 0 when mode is one of mmapplypolicy's -I words, else CMD_EXIT_USAGE after saying so. */
+int cmd_policy_check_mode(const struct cmd_args *args, const char *mode);
+
+/* After a failed policy operation: prints the source line with its caret when firnd gave one, and
+ * returns CMD_EXIT_FAILED; else returns rc. */
+int cmd_policy_failed(struct cmd_ctx *ctx, int rc);
+
+/* ---- shapes of --json (payload.c) -------------------------------------------------------- */
+
+/* One element of a list of firnd in the members that eeadm --json has. New objects. */
+cJSON *cmd_payload_tape(const cJSON *tape);
+cJSON *cmd_payload_drive(const cJSON *drive);
+cJSON *cmd_payload_pool(const cJSON *pool);
+cJSON *cmd_payload_task(const cJSON *task);
+
+/* An array of what shape makes of every element of list. */
+cJSON *cmd_payload_list(const cJSON *list, cJSON *(*shape)(const cJSON *));
+
+/* Prints a list: --json in the shape given, else as a table with heading (left out with --no-header)
+ * whose rows fill makes. Returns 0. */
+int cmd_print_list(struct cmd_ctx *ctx, const struct cmd_args *args, const cJSON *list,
+                   cJSON *(*shape)(const cJSON *), size_t ncols, const char *const *heading,
+                   void (*fill)(struct cmd_table *t, const cJSON *item));
+
+/* Prints "label: value" lines of obj's members. names: pairs of label and member, ended by NULL. */
+void cmd_print_members(const cJSON *obj, const char *const *names);
+
+/* Splits "pool@library" given with option pool into new strings (freed by the caller); the library
+ * is option library's when pool has none, or NULL. */
+void cmd_pool_and_library(const struct cmd_args *args, char **pool, char **library);
 
 #endif
