@@ -68,7 +68,7 @@ static const struct cmd_opt create_opts[] = {
     {"cartridges", 0, "N", "number of cartridges, 1 to 9999 (8)", 0},
     {"slots", 0, "N", "number of slots (as many as cartridges)", 0},
     {"media", 0, "TYPE", "type of drives and cartridges: L5 to L9 or M8 (L8)", 0},
-    {"size", 0, "SIZE", "capacity of a cartridge, for example 8GiB (the type's own)", 0},
+    {"size", 0, "SIZE", "capacity of a cartridge, as 512MiB (8GiB)", 0},
     {"prefix", 0, "TEXT", "beginning of the barcodes (FIRN)", 0},
     {0},
 };
