@@ -40,12 +40,29 @@ static int run_list(struct cmd_ctx *ctx, const struct cmd_args *args)
 
 static int print_account(struct cmd_ctx *ctx, const cJSON *account)
 {
-    static const char *const names[] = {
-        "Name:",       "name",        "UID:",        "uid",         "GID:",     "gid",
-        "Access key:", "access_key",  "Secret key:", "secret_key",  "Second access key:",
-        "access_key2", "Second secret key:", "secret_key2", "New buckets:", "new_buckets",
-        "Enabled:",    "enabled",     "MD5 ETags:",  "md5_etag",    "Created:", "created",
-        NULL};
+    static const char *const names[] = {"Name:",
+                                        "name",
+                                        "UID:",
+                                        "uid",
+                                        "GID:",
+                                        "gid",
+                                        "Access key:",
+                                        "access_key",
+                                        "Secret key:",
+                                        "secret_key",
+                                        "Second access key:",
+                                        "access_key2",
+                                        "Second secret key:",
+                                        "secret_key2",
+                                        "New buckets:",
+                                        "new_buckets",
+                                        "Enabled:",
+                                        "enabled",
+                                        "MD5 ETags:",
+                                        "md5_etag",
+                                        "Created:",
+                                        "created",
+                                        NULL};
     if (ctx->json)
         return cmd_print_payload(cJSON_Duplicate(account, true));
     cmd_print_members(account, names);
@@ -75,9 +92,8 @@ static int run_show(struct cmd_ctx *ctx, const struct cmd_args *args)
 /* Adds what create and set share. */
 static int add_settings(const struct cmd_args *args, cJSON *req)
 {
-    static const char *const texts[][2] = {{"user", "user"},
-                                           {"access-key", "access_key"},
-                                           {"secret-key", "secret_key"}};
+    static const char *const texts[][2] = {
+        {"user", "user"}, {"access-key", "access_key"}, {"secret-key", "secret_key"}};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         if (cmd_has(args, texts[i][0]))
             json_add_str(req, texts[i][1], cmd_value(args, texts[i][0]));
@@ -90,9 +106,8 @@ static int add_settings(const struct cmd_args *args, cJSON *req)
         if (v >= 0)
             json_add_int(req, numbers[i], v);
     }
-    static const char *const bools[][2] = {{"new-buckets", "new_buckets"},
-                                           {"enabled", "enabled"},
-                                           {"md5-etag", "md5_etag"}};
+    static const char *const bools[][2] = {
+        {"new-buckets", "new_buckets"}, {"enabled", "enabled"}, {"md5-etag", "md5_etag"}};
     for (size_t i = 0; i < sizeof(bools) / sizeof(bools[0]); i++) {
         const char *v = cmd_value(args, bools[i][0]);
         if (v == NULL)
@@ -152,9 +167,18 @@ static int run_delete(struct cmd_ctx *ctx, const struct cmd_args *args)
     return 0;
 }
 
-#define OPT_UID {"uid", 'u', "N", "user id of the account's files", 0}
-#define OPT_GID {"gid", 'g', "N", "group id of the account's files", 0}
-#define OPT_NEW {"new-buckets", 0, "YES|NO", "whether it may create buckets", 0}
+#define OPT_UID                                                                                    \
+    {                                                                                              \
+        "uid", 'u', "N", "user id of the account's files", 0                                       \
+    }
+#define OPT_GID                                                                                    \
+    {                                                                                              \
+        "gid", 'g', "N", "group id of the account's files", 0                                      \
+    }
+#define OPT_NEW                                                                                    \
+    {                                                                                              \
+        "new-buckets", 0, "YES|NO", "whether it may create buckets", 0                             \
+    }
 
 static const struct cmd_opt list_opts[] = {
     {"no-header", 0, NULL, "leave the heading line out", 0},

@@ -120,8 +120,7 @@ static void print_xattrs(FILE *out, const cJSON *list)
     size_t n = 0;
     const cJSON **sorted = NULL;
     const cJSON *x = NULL;
-    cJSON_ArrayForEach(x, list)
-    {
+    cJSON_ArrayForEach (x, list) {
         if (hidden(json_str(x, "name", "")))
             continue;
         sorted = xrealloc_array(sorted, n + 1, sizeof(const cJSON *));
@@ -187,7 +186,8 @@ static int run_show(struct cmd_ctx *ctx, const struct cmd_args *args)
 /* Sets or removes one user attribute; nothing of firn's own can be named. */
 static int change(struct cmd_ctx *ctx, const char *path, const char *name, const char *value)
 {
-    int rc = value != NULL ? setxattr(path, name, value, strlen(value), 0) : removexattr(path, name);
+    int rc =
+        value != NULL ? setxattr(path, name, value, strlen(value), 0) : removexattr(path, name);
     if (rc == 0 || (value == NULL && errno == ENODATA))
         return 0;
     return err_sys(&ctx->err, errno, "%s: attribute %s", path, name);
@@ -199,14 +199,16 @@ static int run_set(struct cmd_ctx *ctx, const struct cmd_args *args)
     auto_free char *name = xstrdup(args->argv[0]);
     char *equals = strchr(name, '=');
     if (remove == (equals != NULL))
-        return cmd_usage(args, remove ? "with --remove a name alone is wanted, not \"%s\""
-                                      : "\"%s\" is not NAME=VALUE",
+        return cmd_usage(args,
+                         remove ? "with --remove a name alone is wanted, not \"%s\""
+                                : "\"%s\" is not NAME=VALUE",
                          args->argv[0]);
     if (equals != NULL)
         *equals = '\0';
     if (strncmp(name, "user.", 5) != 0 || hidden(name))
-        return cmd_usage(args, "\"%s\": only names that begin with \"user.\" can be set, and none "
-                               "of user.firn",
+        return cmd_usage(args,
+                         "\"%s\": only names that begin with \"user.\" can be set, and none "
+                         "of user.firn",
                          name);
     for (int i = 1; i < args->argc; i++) {
         int rc = change(ctx, args->argv[i], name, equals != NULL ? equals + 1 : NULL);

@@ -20,8 +20,8 @@ static int run_list(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
     static const char *const heading[] = {"Name", "Owner", "Exported", "Created", "Path"};
     auto_json cJSON *res = NULL;
-    int rc = cmd_call(ctx, "bucket.list", cmd_object("account", cmd_value(args, "account"), NULL),
-                      &res);
+    int rc =
+        cmd_call(ctx, "bucket.list", cmd_object("account", cmd_value(args, "account"), NULL), &res);
     if (rc < 0)
         return rc;
     return cmd_print_list(ctx, args, cJSON_GetObjectItemCaseSensitive(res, "buckets"), NULL, 5,
@@ -34,10 +34,10 @@ static int run_create(struct cmd_ctx *ctx, const struct cmd_args *args)
     if (cmd_has(args, "path"))
         path = cmd_path_absolute(cmd_value(args, "path"));
     auto_json cJSON *res = NULL;
-    int rc = cmd_call(ctx, "bucket.create",
-                      cmd_object("name", args->argv[0], "owner", cmd_value(args, "owner"), "path",
-                                 path, NULL),
-                      &res);
+    int rc = cmd_call(
+        ctx, "bucket.create",
+        cmd_object("name", args->argv[0], "owner", cmd_value(args, "owner"), "path", path, NULL),
+        &res);
     if (rc < 0)
         return rc;
     const cJSON *b = cJSON_GetObjectItemCaseSensitive(res, "bucket");

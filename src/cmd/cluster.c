@@ -23,15 +23,14 @@ int cmd_cluster_show(struct cmd_ctx *ctx, const struct cmd_args *args)
     cmd_table_init(&t, 2, (const char *const[]){"Attribute", "Value"});
     t.min_first = NAME_WIDTH;
     const cJSON *a = NULL;
-    cJSON_ArrayForEach(a, list)
-    {
+    cJSON_ArrayForEach (a, list) {
         const char *name = json_str(a, "name", NULL);
         if (only == NULL || (name != NULL && strcmp(name, only) == 0))
             cmd_table_row(&t, (const char *const[]){name, json_str(a, "value", NULL)});
     }
     if (only != NULL && t.nrows == 1)
-        return err_set(&ctx->err, -ENOENT, "there is no attribute \"%s\"; \"firn cluster show\" lists them",
-                       only);
+        return err_set(&ctx->err, -ENOENT,
+                       "there is no attribute \"%s\"; \"firn cluster show\" lists them", only);
     cmd_table_print(&t, stdout);
     return 0;
 }

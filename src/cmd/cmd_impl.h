@@ -103,9 +103,9 @@ struct cmd_ctx {
     const char *socket; /* --socket; NULL: from the environment or the configuration */
     const char *config; /* --config; NULL: from the environment or the default place */
     bool json;
-    bool unreachable;    /* firnd did not answer: exit status 3 */
-    char *command_line;  /* the words of the command line joined, for the tasks' history */
-    char *socket_shown;  /* the socket that was tried; owned */
+    bool unreachable;          /* firnd did not answer: exit status 3 */
+    char *command_line;        /* the words of the command line joined, for the tasks' history */
+    char *socket_shown;        /* the socket that was tried; owned */
     struct ctl_client *client; /* NULL until the first call */
     struct err err;
 };
@@ -225,7 +225,7 @@ cJSON *cmd_strings(char *const *words, int n);
 struct cmd_table {
     size_t ncols;
     size_t nrows;
-    char **cells; /* nrows x ncols, owned */
+    char **cells;  /* nrows x ncols, owned */
     int min_first; /* least width of the first column */
 };
 
@@ -302,8 +302,8 @@ typedef int cmd_path_fn(void *arg, const char *path);
 struct cmd_path_source {
     char *const *paths; /* operands */
     int npaths;
-    const char *list;   /* list file, "-" for standard input, or NULL */
-    bool nul;           /* names in the list end with NUL bytes and are taken as they are */
+    const char *list; /* list file, "-" for standard input, or NULL */
+    bool nul;         /* names in the list end with NUL bytes and are taken as they are */
 };
 
 /* Calls fn for every path of src: operands first, then the list. Lines of the list are policy
@@ -346,6 +346,8 @@ int cmd_task_report(struct cmd_ctx *ctx, const cJSON *task);
 
 /* ---- functions that eeadm's rows share with firn's ------------------------------------- */
 
+/* Each is a cmd.run: reads the operands and options of args, prints, and returns 0, an enum
+ * cmd_exit, or a negative code with ctx->err set. */
 int cmd_cluster_show(struct cmd_ctx *ctx, const struct cmd_args *args);
 int cmd_cluster_set(struct cmd_ctx *ctx, const struct cmd_args *args);
 int cmd_drive_list(struct cmd_ctx *ctx, const struct cmd_args *args);
@@ -420,8 +422,8 @@ cJSON *cmd_payload_task(const cJSON *task);
 /* An array of what shape makes of every element of list. */
 cJSON *cmd_payload_list(const cJSON *list, cJSON *(*shape)(const cJSON *));
 
-/* Prints a list: --json in the shape given, else as a table with heading (left out with --no-header)
- * whose rows fill makes. Returns 0. */
+/* Prints a list: --json in the shape given, else as a table with heading (left out with
+ * --no-header) whose rows fill makes. Returns 0. */
 int cmd_print_list(struct cmd_ctx *ctx, const struct cmd_args *args, const cJSON *list,
                    cJSON *(*shape)(const cJSON *), size_t ncols, const char *const *heading,
                    void (*fill)(struct cmd_table *t, const cJSON *item));

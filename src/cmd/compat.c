@@ -16,7 +16,8 @@ static const char *const names[] = {"eeadm", "mmapplypolicy", "mmlsattr"};
 
 enum place { PLACE_FREE, PLACE_OURS, PLACE_FOREIGN };
 
-/* What is at path: nothing, a link to program (or to another file named firn), or something else. */
+/* What is at path: nothing, a link to program (or to another file named firn), or something else.
+ */
 static enum place look(const char *path, const char *program)
 {
     struct stat st;

@@ -33,8 +33,8 @@ int cmd_drive_list(struct cmd_ctx *ctx, const struct cmd_args *args)
     static const char *const heading[] = {"Drive S/N", "Status",  "State", "Type",       "Role",
                                           "Library",   "Node ID", "Tape",  "Node Group", "Task ID"};
     auto_json cJSON *res = NULL;
-    int rc = cmd_call(ctx, "drive.list",
-                      cmd_object("library", cmd_value(args, "library"), NULL), &res);
+    int rc =
+        cmd_call(ctx, "drive.list", cmd_object("library", cmd_value(args, "library"), NULL), &res);
     if (rc < 0)
         return rc;
     return cmd_print_list(ctx, args, cJSON_GetObjectItemCaseSensitive(res, "drives"),
@@ -44,11 +44,11 @@ int cmd_drive_list(struct cmd_ctx *ctx, const struct cmd_args *args)
 int cmd_drive_show(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
     static const char *const names[] = {
-        "Drive S/N:", "serial",     "Library:",      "library",       "Status:",  "status",
-        "State:",     "state",      "Problem:",      "problem",       "Type:",    "type",
-        "Role:",      "role",       "Address:",      "address",       "Tape:",    "barcode",
-        "Mounts:",    "mounts",     "Bytes read:",   "bytes_read",    "Bytes written:",
-        "bytes_written", "Task ID:", "task_id",       NULL};
+        "Drive S/N:", "serial",  "Library:",    "library",    "Status:",        "status",
+        "State:",     "state",   "Problem:",    "problem",    "Type:",          "type",
+        "Role:",      "role",    "Address:",    "address",    "Tape:",          "barcode",
+        "Mounts:",    "mounts",  "Bytes read:", "bytes_read", "Bytes written:", "bytes_written",
+        "Task ID:",   "task_id", NULL};
     auto_json cJSON *res = NULL;
     int rc = cmd_call(ctx, "drive.show", cmd_object("serial", args->argv[0], NULL), &res);
     if (rc < 0)
@@ -65,8 +65,8 @@ int cmd_drive_assign(struct cmd_ctx *ctx, const struct cmd_args *args)
     /* eeadm drive set: -a role -v ROLES */
     if (role == NULL)
         role = cmd_value(args, "value");
-    int rc = cmd_call(ctx, "drive.assign",
-                      cmd_object("serial", args->argv[0], "role", role, NULL), NULL);
+    int rc = cmd_call(ctx, "drive.assign", cmd_object("serial", args->argv[0], "role", role, NULL),
+                      NULL);
     if (rc < 0)
         return rc;
     if (ctx->json)

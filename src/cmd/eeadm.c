@@ -69,7 +69,8 @@ static cJSON *node_of(const cJSON *library, const char *host)
     (void)cJSON_AddBoolToObject(o, "enabled", true);
     const cJSON *drives = cJSON_GetObjectItemCaseSensitive(library, "drives");
     json_add_int(o, "num_of_drives",
-                 cJSON_IsArray(drives) ? cJSON_GetArraySize(drives) : json_int(library, "drives", 0));
+                 cJSON_IsArray(drives) ? cJSON_GetArraySize(drives)
+                                       : json_int(library, "drives", 0));
     json_add_str(o, "library_id", name);
     json_add_str(o, "library_name", name);
     json_add_str(o, "nodegroup_id", group);
@@ -101,8 +102,7 @@ static int run_node_list(struct cmd_ctx *ctx, const struct cmd_args *args)
         return rc;
     auto_json cJSON *nodes = cJSON_CreateArray();
     const cJSON *l = NULL;
-    cJSON_ArrayForEach(l, cJSON_GetObjectItemCaseSensitive(res, "libraries"))
-    {
+    cJSON_ArrayForEach (l, cJSON_GetObjectItemCaseSensitive(res, "libraries")) {
         (void)cJSON_AddItemToArray(nodes, node_of(l, host));
     }
     return cmd_print_list(ctx, args, nodes, NULL, 8, heading, add_node);
@@ -110,12 +110,30 @@ static int run_node_list(struct cmd_ctx *ctx, const struct cmd_args *args)
 
 /* ---- tables ------------------------------------------------------------------------------ */
 
-#define OPT_LIBRARY   {"library", 'l', "LIBRARY", "in this library only", 0}
-#define OPT_NO_HEADER {"no-header", 0, NULL, "leave the heading line out", 0}
-#define OPT_POOL      {"pool", 'p', "POOL", "the pool", CMD_OPT_REQUIRED}
-#define OPT_ASYNC     {"async", 0, NULL, "print the task's number and do not wait", 0}
-#define OPT_GROUP     {"nodegroup", 'g', "GROUP", "without effect (there is one)", CMD_OPT_IGNORED}
-#define OPT_NODE      {"node", 'n', "NODE", "without effect (there is one)", CMD_OPT_IGNORED}
+#define OPT_LIBRARY                                                                                \
+    {                                                                                              \
+        "library", 'l', "LIBRARY", "in this library only", 0                                       \
+    }
+#define OPT_NO_HEADER                                                                              \
+    {                                                                                              \
+        "no-header", 0, NULL, "leave the heading line out", 0                                      \
+    }
+#define OPT_POOL                                                                                   \
+    {                                                                                              \
+        "pool", 'p', "POOL", "the pool", CMD_OPT_REQUIRED                                          \
+    }
+#define OPT_ASYNC                                                                                  \
+    {                                                                                              \
+        "async", 0, NULL, "print the task's number and do not wait", 0                             \
+    }
+#define OPT_GROUP                                                                                  \
+    {                                                                                              \
+        "nodegroup", 'g', "GROUP", "without effect (there is one)", CMD_OPT_IGNORED                \
+    }
+#define OPT_NODE                                                                                   \
+    {                                                                                              \
+        "node", 'n', "NODE", "without effect (there is one)", CMD_OPT_IGNORED                      \
+    }
 #define OPT_POOLS                                                                                  \
     {                                                                                              \
         "pool", 'p', "POOL@LIBRARY[,...]", "copy to these pools, one copy each (1 to 3)",          \
@@ -321,7 +339,8 @@ static const struct {
     {"tape export", "\"firn tape unassign\" comes nearest"},
     {"tape offline", "\"firn tape unassign\" comes nearest"},
     {"tape online", "\"firn library rescan\" comes nearest"},
-    {"tape datamigrate", "\"firn file recall\" and \"firn file migrate\" move files to another pool"},
+    {"tape datamigrate",
+     "\"firn file recall\" and \"firn file migrate\" move files to another pool"},
     {"tape move", "firnd moves cartridges itself; \"firn tape list\" shows where they are"},
     {"tape reconcile", "\"firn tape verify\" comes nearest"},
     {"tape replace", "\"firn file recall\", then \"firn tape unassign\" comes nearest"},
@@ -331,8 +350,7 @@ static const struct {
 static int unknown(struct cmd_ctx *ctx, int argc, char **argv)
 {
     (void)ctx;
-    auto_free char *two =
-        argc > 1 ? xasprintf("%s %s", argv[0], argv[1]) : xstrdup(argv[0]);
+    auto_free char *two = argc > 1 ? xasprintf("%s %s", argv[0], argv[1]) : xstrdup(argv[0]);
     for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++) {
         if (strcmp(absent[i].words, two) != 0 && strcmp(absent[i].words, argv[0]) != 0)
             continue;

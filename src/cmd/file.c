@@ -26,8 +26,7 @@ static void print_copies(const cJSON *copies)
     (void)printf("Replicas: %d\n", cJSON_GetArraySize(copies));
     const cJSON *c = NULL;
     int n = 0;
-    cJSON_ArrayForEach(c, copies)
-    {
+    cJSON_ArrayForEach (c, copies) {
         (void)printf("Tape %d: %s@%s@%s (tape state=%s)\n", ++n, json_str(c, "volume", "-"),
                      json_str(c, "pool", "-"), json_str(c, "library", "-"),
                      json_str(c, "volume_state", "unknown"));
@@ -135,9 +134,18 @@ static int run_task(struct cmd_ctx *ctx, const struct cmd_args *args)
     return rc != 0 ? rc : cmd_taskrun(ctx, &run);
 }
 
-#define OPT_LIST {"list", 0, "FILE", "take names from a list file, \"-\" for standard input", 0}
-#define OPT_NULL {"null", '0', NULL, "names in the list end with NUL bytes", 0}
-#define OPT_ASYNC {"async", 0, NULL, "print the task's number and do not wait", 0}
+#define OPT_LIST                                                                                   \
+    {                                                                                              \
+        "list", 0, "FILE", "take names from a list file, \"-\" for standard input", 0              \
+    }
+#define OPT_NULL                                                                                   \
+    {                                                                                              \
+        "null", '0', NULL, "names in the list end with NUL bytes", 0                               \
+    }
+#define OPT_ASYNC                                                                                  \
+    {                                                                                              \
+        "async", 0, NULL, "print the task's number and do not wait", 0                             \
+    }
 #define OPT_POOL                                                                                   \
     {                                                                                              \
         "pool", 'p', "POOL@LIBRARY[,...]", "copy to these pools, one copy each (1 to 3)",          \

@@ -4,7 +4,9 @@
  */
 #include "cmd/cmd_impl.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 static const char *number(const cJSON *obj, const char *name, char *out)
 {
@@ -38,8 +40,16 @@ int cmd_library_list(struct cmd_ctx *ctx, const struct cmd_args *args)
     int rc = cmd_call(ctx, "library.list", NULL, &res);
     if (rc < 0)
         return rc;
-    return cmd_print_list(ctx, args, cJSON_GetObjectItemCaseSensitive(res, "libraries"), NULL, 7,
-                          heading, add_row);
+    cJSON *list = cJSON_GetObjectItemCaseSensitive(res, "libraries");
+    const char *only = args->argc > 0 ? args->argv[0] : NULL;
+    for (cJSON *l = list != NULL ? list->child : NULL, *next = NULL; l != NULL; l = next) {
+        next = l->next;
+        if (only != NULL && strcmp(json_str(l, "name", ""), only) != 0)
+            cJSON_Delete(cJSON_DetachItemViaPointer(list, l));
+    }
+    if (only != NULL && cJSON_GetArraySize(list) == 0)
+        return err_set(&ctx->err, -ENOENT, "there is no library \"%s\"", only);
+    return cmd_print_list(ctx, args, list, NULL, 7, heading, add_row);
 }
 
 int cmd_library_rescan(struct cmd_ctx *ctx, const struct cmd_args *args)
@@ -75,6 +85,7 @@ static const struct cmd_opt create_opts[] = {
 
 const struct cmd cmds_library[] = {
     {"list", "", "list libraries", 0, 0, list_opts, cmd_library_list},
+    {"show", "LIBRARY", "show one library", 1, 1, list_opts, cmd_library_list},
     {"rescan", "[LIBRARY]", "take a new inventory", 0, 1, NULL, cmd_library_rescan},
     {"create", "DIRECTORY", "make a virtual library in a directory", 1, 1, create_opts,
      cmd_library_create},

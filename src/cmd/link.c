@@ -60,12 +60,11 @@ static int connect_once(struct cmd_ctx *ctx)
     char why[sizeof(ctx->err.text)];
     (void)snprintf(why, sizeof(why), "%s", ctx->err.text);
     if (rc == -EACCES || rc == -EPERM)
-        return err_set(&ctx->err, rc, "firnd at %s does not take this user: %s. Run it as root",
-                       ctx->socket_shown, why);
+        return err_set(&ctx->err, rc, "firnd does not take this user: %s; run it as root", why);
     return err_set(&ctx->err, rc,
-                   "cannot reach firnd at %s: %s. Start it with \"systemctl start firnd\" or "
-                   "\"firnd --config FILE\"; --socket names another socket",
-                   ctx->socket_shown, why);
+                   "cannot reach firnd: %s (start it with \"systemctl start firnd\" or \"firnd -c "
+                   "FILE\"; --socket names another socket)",
+                   why);
 }
 
 /* An error answer is passed on as it is; a broken connection gets the socket's name. */

@@ -151,8 +151,8 @@ static int leading_options(struct cmd_ctx *ctx, int argc, char **argv, int *at)
             cmd_help_program(stdout, ctx->program);
             return -1;
         } else {
-            (void)fprintf(stderr, "%s: unknown option %s before the command%s\n", ctx->program->name,
-                          w, value != NULL ? ", or its value is missing" : "");
+            (void)fprintf(stderr, "%s: unknown option %s before the command%s\n",
+                          ctx->program->name, w, value != NULL ? ", or its value is missing" : "");
             return CMD_EXIT_USAGE;
         }
     }

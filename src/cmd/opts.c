@@ -54,9 +54,8 @@ static void optset_init(struct optset *s, const struct cmd *cmd)
                 s->shorts[at++] = ':';
         }
         if ((o->flags & CMD_OPT_SHORT_ONLY) == 0)
-            s->longs[nlong++] =
-                (struct option){o->name, o->arg != NULL ? required_argument : no_argument, NULL,
-                                VAL_BASE + (int)i};
+            s->longs[nlong++] = (struct option){
+                o->name, o->arg != NULL ? required_argument : no_argument, NULL, VAL_BASE + (int)i};
     }
 }
 
@@ -222,8 +221,7 @@ int cmd_args_parse(struct cmd_ctx *ctx, const struct cmd_group *group, const str
             return wrong_option(&s, args, c, argv);
         if (take_common(ctx, args, o, optarg))
             continue;
-        args->given =
-            xrealloc_array(args->given, args->ngiven + 1, sizeof(*args->given));
+        args->given = xrealloc_array(args->given, args->ngiven + 1, sizeof(*args->given));
         args->given[args->ngiven++] = (struct cmd_given){o, optarg};
     }
     args->argc = argc - optind;

@@ -152,8 +152,7 @@ char *cmd_join(const cJSON *list, const char *sep)
 {
     struct buf b = {0};
     const cJSON *j = NULL;
-    cJSON_ArrayForEach(j, list)
-    {
+    cJSON_ArrayForEach (j, list) {
         if (!cJSON_IsString(j))
             continue;
         if (b.len > 0)

@@ -36,8 +36,8 @@ char *cmd_path_absolute(const char *path)
         *slash = '/';
     if (dir == NULL)
         return whole;
-    char *out = last_is_up ? xstrdup(dir)
-                           : xasprintf("%s%s", strcmp(dir, "/") == 0 ? "" : dir, slash);
+    char *out =
+        last_is_up ? xstrdup(dir) : xasprintf("%s%s", strcmp(dir, "/") == 0 ? "" : dir, slash);
     free(whole);
     return out;
 }

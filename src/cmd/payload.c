@@ -154,8 +154,7 @@ cJSON *cmd_payload_list(const cJSON *list, cJSON *(*shape)(const cJSON *))
 {
     cJSON *out = cJSON_CreateArray();
     const cJSON *item = NULL;
-    cJSON_ArrayForEach(item, list)
-    {
+    cJSON_ArrayForEach (item, list) {
         (void)cJSON_AddItemToArray(out, shape != NULL ? shape(item) : cJSON_Duplicate(item, true));
     }
     return out;
@@ -170,8 +169,7 @@ int cmd_print_list(struct cmd_ctx *ctx, const struct cmd_args *args, const cJSON
     auto_cmd_table struct cmd_table t;
     cmd_table_init(&t, ncols, cmd_has(args, "no-header") ? NULL : heading);
     const cJSON *item = NULL;
-    cJSON_ArrayForEach(item, list)
-    {
+    cJSON_ArrayForEach (item, list) {
         fill(&t, item);
     }
     cmd_table_print(&t, stdout);

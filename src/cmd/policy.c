@@ -56,8 +56,7 @@ static int run_check(struct cmd_ctx *ctx, const struct cmd_args *args)
     if (ctx->json)
         return cmd_print_payload(take_ptr(res));
     const cJSON *w = NULL;
-    cJSON_ArrayForEach(w, cJSON_GetObjectItemCaseSensitive(res, "warnings"))
-    {
+    cJSON_ArrayForEach (w, cJSON_GetObjectItemCaseSensitive(res, "warnings")) {
         (void)printf("[W] %s\n", cJSON_IsString(w) ? w->valuestring : "");
     }
     const cJSON *rules = cJSON_GetObjectItemCaseSensitive(res, "rules");
@@ -66,7 +65,10 @@ static int run_check(struct cmd_ctx *ctx, const struct cmd_args *args)
     return 0;
 }
 
-#define OPT_MACRO {"macro", 'M', "NAME=VALUE", "replace NAME by VALUE in the policy", 0}
+#define OPT_MACRO                                                                                  \
+    {                                                                                              \
+        "macro", 'M', "NAME=VALUE", "replace NAME by VALUE in the policy", 0                       \
+    }
 
 static const struct cmd_opt run_opts[] = {
     {"policy", 'P', "FILE", "the policy file", CMD_OPT_REQUIRED},

@@ -32,12 +32,12 @@ static void add_row(struct cmd_table *t, const cJSON *pool)
 
 int cmd_pool_list(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
-    static const char *const heading[] = {
-        "Pool Name", "Usable(TiB)", "Used(TiB)", "Available(TiB)", "Reclaimable%",
-        "Tapes",     "Type",        "Library",   "Node Group"};
+    static const char *const heading[] = {"Pool Name",      "Usable(TiB)",  "Used(TiB)",
+                                          "Available(TiB)", "Reclaimable%", "Tapes",
+                                          "Type",           "Library",      "Node Group"};
     auto_json cJSON *res = NULL;
-    int rc = cmd_call(ctx, "pool.list", cmd_object("library", cmd_value(args, "library"), NULL),
-                      &res);
+    int rc =
+        cmd_call(ctx, "pool.list", cmd_object("library", cmd_value(args, "library"), NULL), &res);
     if (rc < 0)
         return rc;
     return cmd_print_list(ctx, args, cJSON_GetObjectItemCaseSensitive(res, "pools"),
@@ -67,9 +67,8 @@ static void print_volume(const cJSON *v)
 int cmd_pool_show(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
     static const char *const names[] = {
-        "Pool Name:", "name",   "Pool ID:",     "id",          "Library:", "library",
-        "Type:",      "type",   "Mode:",        "mode",        "Mount limit:",
-        "mount_limit", "Tapes:", "tapes",        NULL};
+        "Pool Name:", "name", "Pool ID:",     "id",          "Library:", "library", "Type:", "type",
+        "Mode:",      "mode", "Mount limit:", "mount_limit", "Tapes:",   "tapes",   NULL};
     auto_json cJSON *res = NULL;
     int rc = cmd_call(ctx, "pool.show", named(args), &res);
     if (rc < 0)
@@ -87,8 +86,7 @@ int cmd_pool_show(struct cmd_ctx *ctx, const struct cmd_args *args)
     const cJSON *v = NULL;
     if (cJSON_GetArraySize(volumes) > 0)
         (void)puts("Volumes:");
-    cJSON_ArrayForEach(v, volumes)
-    {
+    cJSON_ArrayForEach (v, volumes) {
         print_volume(v);
     }
     return 0;

@@ -10,11 +10,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define BAR_CELLS   24
-#define WIDTH_DFLT  80
-#define ETA_MIN_NS  (NS_PER_SEC)
-#define ETA_MAX_S   (99 * 3600)
-#define CLEAR_LINE  "\r\033[K"
+#define BAR_CELLS  24
+#define WIDTH_DFLT 80
+#define ETA_MIN_NS (NS_PER_SEC)
+#define ETA_MAX_S  (99 * 3600)
+#define CLEAR_LINE "\r\033[K"
 
 void cmd_progress_init(struct cmd_progress *p)
 {

@@ -31,8 +31,7 @@ static int run(struct cmd_ctx *ctx, const struct cmd_args *args)
         return rc;
     }
     const cJSON *p = NULL;
-    cJSON_ArrayForEach(p, problems)
-    {
+    cJSON_ArrayForEach (p, problems) {
         cmd_put_text(stdout, cJSON_IsString(p) ? p->valuestring : "?");
         (void)putchar('\n');
     }

@@ -83,8 +83,7 @@ static int enable(struct cmd_ctx *ctx, const struct cmd_args *args, bool on)
     if (rc < 0)
         return rc;
     const cJSON *s = NULL;
-    cJSON_ArrayForEach(s, cJSON_GetObjectItemCaseSensitive(res, "schedules"))
-    {
+    cJSON_ArrayForEach (s, cJSON_GetObjectItemCaseSensitive(res, "schedules")) {
         if (strcmp(json_str(s, "name", ""), args->argv[0]) == 0)
             break;
     }

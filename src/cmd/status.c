@@ -21,15 +21,14 @@ static void print_filesystems(const cJSON *list)
     auto_cmd_table struct cmd_table t;
     cmd_table_init(&t, 5, heading);
     const cJSON *f = NULL;
-    cJSON_ArrayForEach(f, list)
-    {
+    cJSON_ArrayForEach (f, list) {
         char size[CMD_NUMBER_MAX];
         char room[CMD_NUMBER_MAX];
-        cmd_table_row(&t, (const char *const[]){
-                              json_str(f, "name", NULL), json_str(f, "path", NULL),
-                              json_str(f, "posix_readers", NULL),
-                              cmd_human_bytes(json_int(f, "total_bytes", 0), size),
-                              cmd_human_bytes(json_int(f, "free_bytes", 0), room)});
+        cmd_table_row(&t,
+                      (const char *const[]){json_str(f, "name", NULL), json_str(f, "path", NULL),
+                                            json_str(f, "posix_readers", NULL),
+                                            cmd_human_bytes(json_int(f, "total_bytes", 0), size),
+                                            cmd_human_bytes(json_int(f, "free_bytes", 0), room)});
     }
     cmd_table_print(&t, stdout);
     (void)putchar('\n');
@@ -41,16 +40,14 @@ static void print_libraries(const cJSON *list)
     auto_cmd_table struct cmd_table t;
     cmd_table_init(&t, 6, heading);
     const cJSON *l = NULL;
-    cJSON_ArrayForEach(l, list)
-    {
+    cJSON_ArrayForEach (l, list) {
         char drives[CMD_NUMBER_MAX];
         char tapes[CMD_NUMBER_MAX];
         (void)snprintf(drives, sizeof(drives), "%" PRId64, json_int(l, "drives", 0));
         (void)snprintf(tapes, sizeof(tapes), "%" PRId64, json_int(l, "volumes", 0));
-        cmd_table_row(&t, (const char *const[]){json_str(l, "name", NULL),
-                                                json_str(l, "kind", NULL), drives, tapes,
-                                                json_str(l, "path", NULL),
-                                                json_str(l, "problem", NULL)});
+        cmd_table_row(&t, (const char *const[]){
+                              json_str(l, "name", NULL), json_str(l, "kind", NULL), drives, tapes,
+                              json_str(l, "path", NULL), json_str(l, "problem", NULL)});
     }
     cmd_table_print(&t, stdout);
     (void)putchar('\n');
@@ -67,8 +64,7 @@ static void print_work(const cJSON *s)
     (void)printf("Queue:    %" PRId64 " files to recall, %" PRId64 " to migrate\n",
                  json_int(queue, "recall", 0), json_int(queue, "migrate", 0));
     (void)printf("Buffers:  %" PRId64 " of %s, %" PRId64 " free\n\n", json_int(buffers, "count", 0),
-                 cmd_human_bytes(json_int(buffers, "size", 0), size),
-                 json_int(buffers, "free", 0));
+                 cmd_human_bytes(json_int(buffers, "size", 0), size), json_int(buffers, "free", 0));
 }
 
 static void print_attention(const cJSON *list)
@@ -79,8 +75,7 @@ static void print_attention(const cJSON *list)
     }
     (void)puts("Needs attention:");
     const cJSON *a = NULL;
-    cJSON_ArrayForEach(a, list)
-    {
+    cJSON_ArrayForEach (a, list) {
         (void)fputs("  ", stdout);
         cmd_put_text(stdout, cJSON_IsString(a) ? a->valuestring : "?");
         (void)putchar('\n');

@@ -43,8 +43,7 @@ int cmd_tape_list(struct cmd_ctx *ctx, const struct cmd_args *args)
     auto_free char *library = NULL;
     cmd_pool_and_library(args, &pool, &library);
     auto_json cJSON *res = NULL;
-    int rc =
-        cmd_call(ctx, "tape.list", cmd_object("library", library, "pool", pool, NULL), &res);
+    int rc = cmd_call(ctx, "tape.list", cmd_object("library", library, "pool", pool, NULL), &res);
     if (rc < 0)
         return rc;
     return cmd_print_list(ctx, args, cJSON_GetObjectItemCaseSensitive(res, "tapes"),
@@ -54,18 +53,19 @@ int cmd_tape_list(struct cmd_ctx *ctx, const struct cmd_args *args)
 static void print_one(const cJSON *tape)
 {
     static const char *const names[] = {
-        "Tape ID:",      "barcode",       "Library:",    "library",    "Pool:",
-        "pool",          "Status:",       "status",      "State:",     "state",
-        "Problem:",      "problem",       "Media type:", "media_type", "Volume:",
-        "uuid",          "Generation:",   "generation",  "Formatted:", "formatted",
-        "Last index:",   "last_index",    "Files:",      "files",      "Copies:",
-        "copies",        "Appendable:",   "appendable",  "Location:",  "location",
-        "Location type:", "location_type", "Drive:",      "drive",      "Task ID:",
-        "task_id",       NULL};
-    static const char *const sizes[] = {"Usable:",      "capacity",      "Used:",
-                                        "used",         "Available:",    "available",
-                                        "Reclaimable:", "reclaimable",   "Garbage:",
-                                        "garbage_bytes", NULL};
+        "Tape ID:",    "barcode",    "Library:",       "library",
+        "Pool:",       "pool",       "Status:",        "status",
+        "State:",      "state",      "Problem:",       "problem",
+        "Media type:", "media_type", "Volume:",        "uuid",
+        "Generation:", "generation", "Formatted:",     "formatted",
+        "Last index:", "last_index", "Files:",         "files",
+        "Copies:",     "copies",     "Appendable:",    "appendable",
+        "Location:",   "location",   "Location type:", "location_type",
+        "Drive:",      "drive",      "Task ID:",       "task_id",
+        NULL};
+    static const char *const sizes[] = {
+        "Usable:",      "capacity",    "Used:",    "used",          "Available:", "available",
+        "Reclaimable:", "reclaimable", "Garbage:", "garbage_bytes", NULL};
     cmd_print_members(tape, names);
     for (const char *const *s = sizes; *s != NULL; s += 2) {
         char text[CMD_NUMBER_MAX];
@@ -103,8 +103,7 @@ static int print_changes(struct cmd_ctx *ctx, cJSON *res, const char *id, const 
     bool failed = false;
     cJSON *tapes = cJSON_GetObjectItemCaseSensitive(res, "tapes");
     const cJSON *t = NULL;
-    cJSON_ArrayForEach(t, tapes)
-    {
+    cJSON_ArrayForEach (t, tapes) {
         const char *barcode = json_str(t, "barcode", "?");
         bool ok = json_bool(t, "ok", false);
         failed = failed || !ok;
@@ -132,7 +131,8 @@ static int change(struct cmd_ctx *ctx, const struct cmd_args *args, const char *
     cJSON *req = cmd_object("pool", pool, "library", library, NULL);
     (void)cJSON_AddItemToObject(req, "barcodes", cmd_strings(args->argv, args->argc));
     if (cmd_has(args, flag))
-        (void)cJSON_AddBoolToObject(req, strcmp(flag, "force") == 0 ? "force" : "check_empty", true);
+        (void)cJSON_AddBoolToObject(req, strcmp(flag, "force") == 0 ? "force" : "check_empty",
+                                    true);
     auto_json cJSON *res = NULL;
     int rc = cmd_call(ctx, op, req, &res);
     return rc < 0 ? rc : print_changes(ctx, res, id, done, pool);
@@ -167,8 +167,7 @@ static int verify_one(struct cmd_ctx *ctx, const struct cmd_args *args, const ch
         return ok ? 0 : CMD_EXIT_FAILED;
     }
     const cJSON *p = NULL;
-    cJSON_ArrayForEach(p, cJSON_GetObjectItemCaseSensitive(res, "problems"))
-    {
+    cJSON_ArrayForEach (p, cJSON_GetObjectItemCaseSensitive(res, "problems")) {
         (void)printf("%s: %s\n", barcode, cJSON_IsString(p) ? p->valuestring : "");
     }
     (void)printf("%s: %s, %" PRId64 " files", barcode, ok ? "whole" : "damaged",
@@ -195,7 +194,10 @@ int cmd_tape_verify(struct cmd_ctx *ctx, const struct cmd_args *args)
     return worst;
 }
 
-#define OPT_LIBRARY {"library", 'l', "LIBRARY", "in this library only", 0}
+#define OPT_LIBRARY                                                                                \
+    {                                                                                              \
+        "library", 'l', "LIBRARY", "in this library only", 0                                       \
+    }
 
 static const struct cmd_opt list_opts[] = {
     OPT_LIBRARY,

@@ -162,8 +162,7 @@ static int each_result(struct cmd_ctx *ctx, int64_t id, bool verbose, cJSON *all
             return rc;
         const cJSON *r = NULL;
         int64_t got = 0;
-        cJSON_ArrayForEach(r, cJSON_GetObjectItemCaseSensitive(res, "results"))
-        {
+        cJSON_ArrayForEach (r, cJSON_GetObjectItemCaseSensitive(res, "results")) {
             got++;
             if (all != NULL)
                 (void)cJSON_AddItemToArray(all, cJSON_Duplicate(r, true));
@@ -190,13 +189,24 @@ static void print_times(const cJSON *task)
 
 static void print_task(const cJSON *task)
 {
-    static const char *const names[] = {"Task ID:",  "task_id", "Task UID:", "uid",
-                                        "Task Type:", "type",    "Command Parameters:", "parameters",
-                                        "Priority:", "priority", "Status:",  "status",
-                                        "Result:",   "result",  NULL};
-    static const char *const uses[] = {"In-use Tapes:",  "inuse_tapes",  "In-use Pools:",
-                                       "inuse_pools",    "In-use Drives:", "inuse_drives",
-                                       "In-use Libraries:", "inuse_libs", NULL};
+    static const char *const names[] = {"Task ID:",
+                                        "task_id",
+                                        "Task UID:",
+                                        "uid",
+                                        "Task Type:",
+                                        "type",
+                                        "Command Parameters:",
+                                        "parameters",
+                                        "Priority:",
+                                        "priority",
+                                        "Status:",
+                                        "status",
+                                        "Result:",
+                                        "result",
+                                        NULL};
+    static const char *const uses[] = {"In-use Tapes:",     "inuse_tapes",    "In-use Pools:",
+                                       "inuse_pools",       "In-use Drives:", "inuse_drives",
+                                       "In-use Libraries:", "inuse_libs",     NULL};
     char done[CMD_NUMBER_MAX];
     char total[CMD_NUMBER_MAX];
     cmd_print_members(task, names);
@@ -210,8 +220,7 @@ static void print_task(const cJSON *task)
                  cmd_human_bytes(json_int(task, "bytes_total", 0), total));
     const cJSON *c = NULL;
     (void)printf("%-20s", "Result Summary:");
-    cJSON_ArrayForEach(c, cJSON_GetObjectItemCaseSensitive(task, "counts"))
-    {
+    cJSON_ArrayForEach (c, cJSON_GetObjectItemCaseSensitive(task, "counts")) {
         if (cJSON_IsNumber(c) && c->valuedouble > 0)
             (void)printf(" %s=%.0f", c->string, c->valuedouble);
     }
@@ -259,8 +268,8 @@ int cmd_task_cancel(struct cmd_ctx *ctx, const struct cmd_args *args)
         json_add_int(o, "task_id", id);
         return cmd_print_payload(o);
     }
-    (void)printf("Task %" PRId64 " is being cancelled: files that are not begun stay as they are.\n",
-                 id);
+    (void)printf(
+        "Task %" PRId64 " is being cancelled: files that are not begun stay as they are.\n", id);
     return 0;
 }
 

@@ -11,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH_BYTES   (1u << 20) /* of names in one request; a line may hold 4 MiB, escapes included */
-#define WAIT_MS       60000      /* of one task.wait; then it is asked again */
-#define FAILURES_MAX  100        /* shown; the rest by task show */
+#define BATCH_BYTES                                                                                \
+    (1u << 20)              /* of names in one request; a line may hold 4 MiB, escapes included */
+#define WAIT_MS       60000 /* of one task.wait; then it is asked again */
+#define FAILURES_MAX  100   /* shown; the rest by task show */
 #define RESULTS_BATCH 1000
 
 struct batch {
@@ -176,8 +177,7 @@ static int print_failures(struct cmd_ctx *ctx, int64_t id)
         const cJSON *results = cJSON_GetObjectItemCaseSensitive(res, "results");
         const cJSON *r = NULL;
         int64_t got = 0;
-        cJSON_ArrayForEach(r, results)
-        {
+        cJSON_ArrayForEach (r, results) {
             got++;
             if (strcmp(json_str(r, "result", ""), "Fail") != 0 || shown++ >= FAILURES_MAX)
                 continue;
@@ -249,8 +249,8 @@ static void announce(struct cmd_ctx *ctx, const struct cmd_taskrun *run, int64_t
     }
     if (strcmp(run->type, "recall") == 0)
         cmd_message("GLESL268I", "%" PRId64 " file name(s) have been provided to recall.", total);
-    cmd_message("GLESL700I", "Task %s was created successfully, task ID is %" PRId64 ".",
-                run->type, id);
+    cmd_message("GLESL700I", "Task %s was created successfully, task ID is %" PRId64 ".", run->type,
+                id);
 }
 
 int cmd_taskrun(struct cmd_ctx *ctx, const struct cmd_taskrun *run)
