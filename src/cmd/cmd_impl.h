@@ -254,9 +254,10 @@ void cmd_message(const char *id, const char *fmt, ...) __attribute__((format(pri
  * neither forge a line nor steer a terminal. */
 void cmd_put_text(FILE *out, const char *text);
 
+#define CMD_NUMBER_MAX 32
+
 /* Bytes as a number of units of 2^shift (30: GiB): whole from 10 on, else with up to two decimals;
  * into out[CMD_NUMBER_MAX]. Returns out. */
-#define CMD_NUMBER_MAX 32
 const char *cmd_units(int64_t bytes, unsigned shift, char *out);
 
 /* Bytes for people, "1.5 GiB", into out[CMD_NUMBER_MAX]. Returns out. */

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 static const char *const names[] = {"eeadm", "mmapplypolicy", "mmlsattr"};
+#define NAME_COUNT 3
 
 enum place { PLACE_FREE, PLACE_OURS, PLACE_FOREIGN };
 
@@ -35,12 +36,12 @@ static enum place look(const char *path, const char *program)
     return strcmp(target, program) == 0 || strcmp(base, "firn") == 0 ? PLACE_OURS : PLACE_FOREIGN;
 }
 
-static int refuse(struct cmd_ctx *ctx, const char *path)
+static int refuse(struct cmd_ctx *ctx, const char *dir, const char *name)
 {
     return err_set(&ctx->err, -EEXIST,
-                   "%s exists and is not firn's: nothing was changed. Move it away, or choose "
+                   "%s/%s exists and is not firn's: nothing was changed. Move it away, or choose "
                    "another directory with --dir",
-                   path);
+                   dir, name);
 }
 
 static int own_program(struct cmd_ctx *ctx, char *out, size_t n)
@@ -61,45 +62,65 @@ static int link_one(struct cmd_ctx *ctx, int dirfd, const char *name, const char
     return 0;
 }
 
-static int each_link(struct cmd_ctx *ctx, const struct cmd_args *args, bool install)
-{
-    const char *dir = cmd_has(args, "dir") ? cmd_value(args, "dir") : "/usr/local/bin";
+struct target {
+    const char *dir;
+    int dirfd;
     char program[PATH_MAX];
-    int rc = own_program(ctx, program, sizeof(program));
+    enum place places[NAME_COUNT];
+};
+
+/* Opens the directory and looks at the names in it. t->dirfd is the caller's, also on failure. */
+static int survey(struct cmd_ctx *ctx, const struct cmd_args *args, struct target *t)
+{
+    t->dir = cmd_has(args, "dir") ? cmd_value(args, "dir") : "/usr/local/bin";
+    int rc = own_program(ctx, t->program, sizeof(t->program));
     if (rc < 0)
         return rc;
-    auto_close int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dirfd < 0)
-        return err_sys(&ctx->err, errno, "directory %s", dir);
-    enum place places[3];
-    for (size_t i = 0; i < 3; i++) {
-        auto_free char *path = xasprintf("%s/%s", dir, names[i]);
-        places[i] = look(path, program);
-        if (install && places[i] == PLACE_FOREIGN)
-            return refuse(ctx, path);
+    t->dirfd = open(t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (t->dirfd < 0)
+        return err_sys(&ctx->err, errno, "directory %s", t->dir);
+    for (size_t i = 0; i < NAME_COUNT; i++) {
+        auto_free char *path = xasprintf("%s/%s", t->dir, names[i]);
+        t->places[i] = look(path, t->program);
     }
-    for (size_t i = 0; i < 3; i++) {
-        if (install)
-            rc = link_one(ctx, dirfd, names[i], program);
-        else if (places[i] == PLACE_OURS && unlinkat(dirfd, names[i], 0) < 0)
-            rc = err_sys(&ctx->err, errno, "%s/%s", dir, names[i]);
-        if (rc < 0)
-            return rc;
-        if (!ctx->json && (install || places[i] == PLACE_OURS))
-            (void)printf("%s%s/%s%s%s\n", install ? "" : "removed ", dir, names[i],
-                         install ? " -> " : "", install ? program : "");
-    }
-    return ctx->json ? cmd_print_payload(cmd_strings((char *const *)names, 3)) : 0;
+    return 0;
+}
+
+static int print_names(struct cmd_ctx *ctx)
+{
+    return ctx->json ? cmd_print_payload(cmd_strings((char *const *)names, NAME_COUNT)) : 0;
 }
 
 static int run_install(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
-    return each_link(ctx, args, true);
+    struct target t = {.dirfd = -1};
+    int rc = survey(ctx, args, &t);
+    auto_close int dirfd = t.dirfd;
+    for (size_t i = 0; rc == 0 && i < NAME_COUNT; i++)
+        if (t.places[i] == PLACE_FOREIGN)
+            rc = refuse(ctx, t.dir, names[i]);
+    for (size_t i = 0; rc == 0 && i < NAME_COUNT; i++) {
+        rc = link_one(ctx, dirfd, names[i], t.program);
+        if (rc == 0 && !ctx->json)
+            (void)printf("%s/%s -> %s\n", t.dir, names[i], t.program);
+    }
+    return rc < 0 ? rc : print_names(ctx);
 }
 
 static int run_remove(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
-    return each_link(ctx, args, false);
+    struct target t = {.dirfd = -1};
+    int rc = survey(ctx, args, &t);
+    auto_close int dirfd = t.dirfd;
+    for (size_t i = 0; rc == 0 && i < NAME_COUNT; i++) {
+        if (t.places[i] != PLACE_OURS)
+            continue;
+        if (unlinkat(dirfd, names[i], 0) < 0)
+            rc = err_sys(&ctx->err, errno, "%s/%s", t.dir, names[i]);
+        else if (!ctx->json)
+            (void)printf("removed %s/%s\n", t.dir, names[i]);
+    }
+    return rc < 0 ? rc : print_names(ctx);
 }
 
 static const struct cmd_opt opts[] = {

@@ -13,33 +13,43 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* path below the working directory, without leading "./"; the caller frees it. */
+static char *below_cwd(const char *path)
+{
+    while (strncmp(path, "./", 2) == 0)
+        path += 2 + strspn(path + 2, "/");
+    auto_free char *cwd = getcwd(NULL, 0);
+    const char *dir = cwd != NULL && strcmp(cwd, "/") != 0 ? cwd : "";
+    if (*path == '\0' || strcmp(path, ".") == 0)
+        return xstrdup(*dir != '\0' ? dir : "/");
+    return xasprintf("%s/%s", dir, path);
+}
+
+static bool has_dotdot(const char *path)
+{
+    size_t n = strlen(path);
+    return strstr(path, "/../") != NULL || (n >= 3 && strcmp(path + n - 3, "/..") == 0);
+}
+
 char *cmd_path_absolute(const char *path)
 {
     if (path[0] == '/')
         return xstrdup(path);
-    while (strncmp(path, "./", 2) == 0)
-        path += 2 + strspn(path + 2, "/");
-    auto_free char *cwd = getcwd(NULL, 0);
-    char *whole = xasprintf("%s/%s", cwd != NULL ? cwd : "", strcmp(path, ".") == 0 ? "" : path);
-    size_t n = strlen(whole);
-    if (n > 1 && whole[n - 1] == '/' && strcmp(path, ".") == 0)
-        whole[n - 1] = '\0';
-    if (strstr(whole, "/../") == NULL && (n < 3 || strcmp(whole + n - 3, "/..") != 0))
-        return whole;
+    auto_free char *whole = below_cwd(path);
+    if (!has_dotdot(whole))
+        return take_ptr(whole);
     /* With ".." in it the directory is resolved; the last name stays, it may be a link. */
     char *slash = strrchr(whole, '/');
-    bool last_is_up = strcmp(slash, "/..") == 0;
-    if (!last_is_up)
+    auto_free char *last = strcmp(slash, "/..") != 0 ? xstrdup(slash) : NULL;
+    auto_free char *dir = NULL;
+    if (last != NULL)
         *slash = '\0';
-    auto_free char *dir = realpath(*whole != '\0' ? whole : "/", NULL);
-    if (!last_is_up)
-        *slash = '/';
-    if (dir == NULL)
-        return whole;
-    char *out =
-        last_is_up ? xstrdup(dir) : xasprintf("%s%s", strcmp(dir, "/") == 0 ? "" : dir, slash);
-    free(whole);
-    return out;
+    dir = realpath(*whole != '\0' ? whole : "/", NULL);
+    if (dir == NULL) /* firnd will say what is wrong with it */
+        return last != NULL ? xasprintf("%s%s", whole, last) : take_ptr(whole);
+    if (last == NULL)
+        return take_ptr(dir);
+    return xasprintf("%s%s", strcmp(dir, "/") == 0 ? "" : dir, last);
 }
 
 /* The end of a decimal number and the one blank behind it, or NULL. */
