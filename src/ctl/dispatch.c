@@ -36,10 +36,9 @@ static const struct ctl_op *find_op(const struct ctl_op *ops, size_t n, const ch
     return NULL;
 }
 
-static int call_handler(const struct ctl_op *op, struct ctl_request *rq, enum ctl_who who,
-                        struct err *err)
+static int call_handler(const struct ctl_op *op, struct ctl_request *rq, struct err *err)
 {
-    if (who == CTL_WHO_S3 && op->who != CTL_WHO_S3)
+    if (rq->who == CTL_WHO_S3 && op->who != CTL_WHO_S3)
         return err_set(err, -EPERM, "%s is for root only", op->name);
     return op->handler(rq, err);
 }
@@ -80,9 +79,9 @@ cJSON *ctl_dispatch(const struct ctl_op *ops, size_t n_ops, void *app, enum ctl_
         (void)err_set(&e, -ENOSYS, "there is no operation \"%.64s\"", name);
         return answer_error(id, -ENOSYS, e.text, NULL);
     }
-    struct ctl_request rq = {.app = app, .args = args, .session = session};
+    struct ctl_request rq = {.app = app, .args = args, .who = who, .session = session};
     ctl_session_begin(session, id);
-    rc = call_handler(op, &rq, who, &e);
+    rc = call_handler(op, &rq, &e);
     if (rc >= 0) {
         cJSON_Delete(rq.details);
         return answer_result(id, rq.result);

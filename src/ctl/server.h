@@ -29,6 +29,7 @@ enum ctl_who {
 struct ctl_request {
     void *app;                   /* the server's */
     const cJSON *args;           /* an object; borrowed */
+    enum ctl_who who;            /* the peer */
     struct ctl_session *session; /* NULL when no connection stands behind (fuzzing) */
     cJSON *result;               /* set by the handler on success: a new object; NULL is {} */
     cJSON *details;              /* may be set by the handler on failure: a new object */

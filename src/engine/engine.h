@@ -33,6 +33,11 @@ struct engine_draft;
  */
 int engine_start(const struct conf *conf, struct engine **out, struct err *err);
 
+/* Begins to stop: calls that wait inside the engine return -ESHUTDOWN from here on, nothing new is
+ * begun. Does not wait; engine_stop must follow. Lets the caller bring its own threads, which may be
+ * inside the engine, to their end before engine_stop frees it. Any thread; twice is allowed. */
+void engine_stop_begin(struct engine *e);
+
 /*
  * Lets the files that are being copied end, writes the indexes of all mounted volumes, stops the
  * threads and frees e. Jobs that were not begun stay in the queue for the next start. Calls that
@@ -59,8 +64,9 @@ enum engine_task_type {
     ENGINE_SAVE,       /* refused for now: EOPNOTSUPP */
 };
 
-#define ENGINE_POOLS_MAX 3 /* replicas of one task (tape reference: migrate -p takes up to three)  \
-                            */
+#define ENGINE_POOLS_MAX                                                                           \
+    3 /* replicas of one task (tape reference: migrate -p takes up to three)                       \
+       */
 
 /* What a task is to do. All strings are borrowed for the call. */
 struct engine_task_spec {
