@@ -307,7 +307,7 @@ struct catalog_copy_sums {
     int64_t bytes[3];
 };
 
-/* Counts and bytes of the copies on volume (0: of all volumes and tiers). Reads its index part. */
+/* Counts and bytes of the copies on volume (0: of all volumes and tiers); reads all their rows. */
 int catalog_copy_sum(struct catalog *cat, int64_t volume, struct catalog_copy_sums *out,
                      struct err *err);
 
@@ -345,7 +345,7 @@ struct catalog_task {
     int64_t options;                              /* the caller's bits */
     int64_t priority;                             /* higher first */
     int64_t created_ns, started_ns, completed_ns; /* created_ns is set when 0 */
-    int64_t files, done, failed; /* jobs, kept by catalog_job_add and catalog_job_finish */
+    int64_t files, done, failed; /* jobs without duplicates, kept by catalog_job_add and _finish */
     int64_t bytes_total, bytes_done;
     const char *message; /* of the task as a whole */
 };
@@ -425,8 +425,8 @@ struct catalog_jobs {
  * created_ns are written to v. state is taken: QUEUED, or DONE and FAILED for a job that is over
  * before it began (code and message are taken then, and the task's counters count it). A queued job
  * with ino > 0 for which an open job of the same (fs, ino, gen, kind) exists is stored as DUPLICATE
- * (v[i].state says so; v[i].attempt becomes 0 and v[i].block the open job's id; it counts as
- * neither done nor failed).
+ * (v[i].state says so; v[i].attempt becomes 0 and v[i].block the open job's id; it counts in
+ * none of the task's numbers).
  * CATALOG_ABSENT: no such task.
  */
 int catalog_job_add(struct catalog *cat, int64_t task, struct catalog_job *v, size_t n,
