@@ -34,8 +34,8 @@ struct engine_draft;
 int engine_start(const struct conf *conf, struct engine **out, struct err *err);
 
 /* Begins to stop: calls that wait inside the engine return -ESHUTDOWN from here on, nothing new is
- * begun. Does not wait; engine_stop must follow. Lets the caller bring its own threads, which may be
- * inside the engine, to their end before engine_stop frees it. Any thread; twice is allowed. */
+ * begun. Does not wait; engine_stop must follow. Lets the caller bring its own threads, which may
+ * be inside the engine, to their end before engine_stop frees it. Any thread; twice is allowed. */
 void engine_stop_begin(struct engine *e);
 
 /*
