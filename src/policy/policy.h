@@ -228,6 +228,9 @@ struct policy_facts_ops {
     int (*generation)(void *ctx, uint64_t *gen);
     /* The name of user id (group false) or group id into buf, NUL-terminated [the id as text]. */
     int (*owner_name)(void *ctx, uint32_t id, bool group, char *buf, size_t cap);
+    /* Sets extended attribute name to len bytes of value, for SETXATTR in an ACTION clause of a
+     * rule that hit. [ACTION clauses are not run, as wanted for a dry run.] */
+    int (*set_xattr)(void *ctx, const char *name, const char *value, size_t len);
 };
 
 /* One object. */
