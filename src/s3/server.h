@@ -37,8 +37,12 @@ int s3_listen_port(int fd);
  * set and nothing running. */
 int s3_server_start(const struct s3_server_opts *opts, struct s3_server **s, struct err *err);
 
-/* Takes no more connections, closes the resting ones, lets running requests end for drain_s
- * seconds, cuts the others, and frees s. Returns the number of requests that were cut. */
-size_t s3_server_stop(struct s3_server *s);
+/*
+ * Takes no more connections, closes the resting ones, lets running requests end for drain_s
+ * seconds, cuts the others (*cut of them), and frees s. Returns 0, or 1 when a worker hangs in a
+ * call that nothing ends (a dead disk): s and all that requests use must stay then, and the program
+ * should _exit.
+ */
+int s3_server_stop(struct s3_server *s, size_t *cut);
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/notify.h"
 #include "base/queue.h"
 #include "base/timefmt.h"
 #include "base/uuid.h"
@@ -21,7 +22,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 static void err_wrap_keeps_the_code_and_adds_the_attempt(void **state)
@@ -186,9 +189,30 @@ static void crash_point_kills_at_the_named_hit(void **state)
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
+static void the_service_manager_is_told(void **state)
+{
+    (void)state;
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    int n =
+        snprintf(sa.sun_path + 1, sizeof(sa.sun_path) - 1, "firn-test-notify-%d", (int)getpid());
+    auto_close int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, len), 0);
+    assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
+    assert_int_equal(notify_send("READY=1"), 0);
+    char name[64], got[32] = "";
+    (void)snprintf(name, sizeof(name), "@firn-test-notify-%d", (int)getpid());
+    assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
+    assert_int_equal(notify_send("READY=1"), 0);
+    assert_int_equal(recv(fd, got, sizeof(got) - 1, MSG_DONTWAIT), 7);
+    assert_string_equal(got, "READY=1");
+    assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_service_manager_is_told),
         cmocka_unit_test(err_wrap_keeps_the_code_and_adds_the_attempt),
         cmocka_unit_test(buf_escapes_xml_and_percent),
         cmocka_unit_test(iso_times_survive_a_round_trip),
