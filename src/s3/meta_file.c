@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The authoritative xattr, its mirrors and its sidecar on a file. Rules: doc/design/s3.md. */
+#include "s3/meta_impl.h"
+
+#include "base/buf.h"
+#include "base/crash.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/timefmt.h"
+#include "base/uuid.h"
+#include "s3/beneath.h"
+#include "s3/class.h"
+#include "s3/xa.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#define XATTR_NAME_BYTES 255
+/* ext4 gives a file about 4 KiB of xattrs in all, and the engine's record, ACLs and labels need
+ * room too: what S3 clients store takes at most MIRROR_BUDGET bytes there, BLOB_MAX of it as the
+ * authoritative xattr; a longer one goes to a sidecar. */
+#define BLOB_MAX      1400
+#define MIRROR_BUDGET 3000
+#define XATTR_COST    20 /* bytes of overhead of an xattr in ext4, rounded up */
+#define SIDECAR_MAX   (256 * 1024)
+#define LOAD_TRIES    16
+
+#define TYPE_XATTR     "user.noobaa.content_type"
+#define ENCODING_XATTR "user.noobaa.content_encoding"
+#define MD5_XATTR      "user.content_md5"
+
+static bool begins(const char *s, const char *prefix)
+{
+    return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+/* Is name one that keeps state, so that no metadata may be mirrored under it or read from it? */
+static bool is_state_name(const char *name)
+{
+    return begins(name, "user.noobaa.") || begins(name, "user.firn.") ||
+           strcmp(name, MD5_XATTR) == 0 || strcmp(name, META_CLASS_XATTR) == 0;
+}
+
+static void add_mirrors(struct meta_set *out, const char *prefix, const struct meta_set *s)
+{
+    bool tags = strcmp(prefix, META_TAG_PREFIX) == 0;
+    for (size_t i = 0; i < s->n; i++) {
+        auto_free char *name = xasprintf("%s%s", prefix, s->v[i].key);
+        if (strlen(name) <= XATTR_NAME_BYTES && (tags || !is_state_name(name)))
+            meta_put(out, name, s->v[i].value);
+    }
+}
+
+/* Every mirror that m can have, the most useful first. */
+static void mirrors_of(const struct meta *m, struct meta_set *out)
+{
+    meta_put(out, META_CLASS_XATTR, m->storage_class);
+    if (m->head[META_CONTENT_TYPE] != NULL)
+        meta_put(out, TYPE_XATTR, m->head[META_CONTENT_TYPE]);
+    if (m->head[META_CONTENT_ENCODING] != NULL)
+        meta_put(out, ENCODING_XATTR, m->head[META_CONTENT_ENCODING]);
+    if (m->md5[0] != '\0')
+        meta_put(out, MD5_XATTR, m->md5);
+    add_mirrors(out, META_TAG_PREFIX, &m->tags);
+    add_mirrors(out, "user.", &m->user);
+}
+
+/* Takes the value that a POSIX tool (or NooBaa) gave xattr name into m; NULL: it was removed. */
+static void adopt(struct meta *m, const char *name, const char *value)
+{
+    struct meta_set *set = NULL;
+    const char *key = NULL;
+    if (begins(name, META_TAG_PREFIX)) {
+        set = &m->tags;
+        key = name + strlen(META_TAG_PREFIX);
+    } else if (strcmp(name, TYPE_XATTR) == 0) {
+        meta_set_head(m, META_CONTENT_TYPE, value);
+    } else if (strcmp(name, ENCODING_XATTR) == 0) {
+        if (value == NULL || strcmp(value, "aws-chunked") != 0)
+            meta_set_head(m, META_CONTENT_ENCODING, value);
+    } else if (strcmp(name, META_CLASS_XATTR) == 0) {
+        if (value == NULL || class_known(value))
+            (void)snprintf(m->storage_class, sizeof m->storage_class, "%s",
+                           value != NULL ? value : "STANDARD");
+    } else if (!is_state_name(name)) {
+        set = &m->user;
+        key = name + strlen("user.");
+    }
+    if (set == NULL || *key == '\0')
+        return;
+    if (value != NULL)
+        meta_put(set, key, value);
+    else
+        meta_drop(set, key);
+}
+
+/* Brings what the mirrors say (found) into b->meta; returns whether anything differed from what
+ * firn wrote. */
+static bool merge(struct meta_blob *b, const struct meta_set *found)
+{
+    struct meta_set want = {0};
+    mirrors_of(&b->meta, &want);
+    bool differed = false;
+    for (size_t i = 0; i < found->n; i++) {
+        const char *name = found->v[i].key;
+        const char *value = found->v[i].value;
+        const char *ours = meta_get(&b->unmirrored, name) == NULL ? meta_get(&want, name) : NULL;
+        const char *old = b->meta.pending ? meta_get(&b->old, name) : NULL;
+        if ((ours != NULL && strcmp(ours, value) == 0) || (old != NULL && strcmp(old, value) == 0))
+            continue;
+        if (is_state_name(name) && !begins(name, META_TAG_PREFIX) &&
+            strcmp(name, META_CLASS_XATTR) != 0 && strcmp(name, TYPE_XATTR) != 0 &&
+            strcmp(name, ENCODING_XATTR) != 0)
+            continue;
+        differed = true;
+        adopt(&b->meta, name, value);
+    }
+    for (size_t i = 0; i < want.n && !b->meta.pending; i++) {
+        const char *name = want.v[i].key;
+        if (meta_get(found, name) != NULL || meta_get(&b->unmirrored, name) != NULL)
+            continue;
+        differed = true;
+        adopt(&b->meta, name, NULL);
+    }
+    meta_set_fini(&want);
+    return differed;
+}
+
+/* A file that firn has not written: the mirrors are all there is. */
+static void adopt_foreign(int fd, const struct meta_set *found, struct meta *m)
+{
+    for (size_t i = 0; i < found->n; i++)
+        adopt(m, found->v[i].key, found->v[i].value);
+    const char *md5 = meta_get(found, MD5_XATTR);
+    struct stat st;
+    if (md5 == NULL || strlen(md5) >= sizeof m->md5 ||
+        strspn(md5, "0123456789abcdef-") != strlen(md5) || fstat(fd, &st) != 0)
+        return;
+    (void)snprintf(m->md5, sizeof m->md5, "%s", md5);
+    m->data_size = st.st_size;
+    m->data_mtime_ns = st.st_mtim.tv_sec * NS_PER_SEC + st.st_mtim.tv_nsec;
+}
+
+/* Reads the authoritative text of x: 0 with *text, 1 when there is none. With a sidecar, *text is
+ * its contents. */
+static int read_blob(const struct xa *x, int bucket_fd, const char *text, struct meta_blob *b,
+                     struct err *err)
+{
+    int rc = meta_blob_parse(text, b, err);
+    if (rc < 0 || b->sidecar[0] == '\0')
+        return rc;
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/%s", META_SIDECAR_DIR, b->sidecar);
+    auto_close int fd = beneath_open(bucket_fd, path, O_RDONLY, 0);
+    if (fd < 0)
+        return err_sys(err, -fd, "open sidecar %s", path);
+    char proc[BENEATH_PROC_MAX];
+    beneath_proc(fd, proc);
+    auto_free char *more = NULL;
+    rc = io_read_file(AT_FDCWD, proc, SIDECAR_MAX, &more, NULL, err);
+    if (rc < 0)
+        return rc;
+    meta_blob_fini(b);
+    meta_blob_init(b);
+    (void)x;
+    return meta_blob_parse(more, b, err);
+}
+
+/* One attempt at a consistent view. Returns 0, 1 when the file was changed meanwhile, or negative.
+ */
+static int load_once(const struct xa *x, int bucket_fd, struct meta_blob *b, bool *ours,
+                     struct meta_set *found, struct err *err)
+{
+    auto_free char *text = NULL;
+    int rc = xa_get(x, META_XATTR, &text, NULL);
+    if (rc < 0)
+        return err_sys(err, -rc, "read %s", META_XATTR);
+    *ours = rc == 0;
+    rc = xa_user_all(x, found);
+    if (rc < 0)
+        return err_sys(err, -rc, "read the attributes");
+    if (!*ours)
+        return 0;
+    rc = read_blob(x, bucket_fd, text, b, err);
+    bool odd = rc < 0;
+    if (rc == 0)
+        odd = merge(b, found);
+    if (!odd)
+        return 0;
+    auto_free char *again = NULL;
+    if (xa_get(x, META_XATTR, &again, NULL) != 0 || strcmp(again, text) != 0)
+        return 1;
+    if (rc < 0)
+        *ours = false; /* damaged by somebody: the mirrors still tell most */
+    return 0;
+}
+
+static int load_blob(int fd, int bucket_fd, struct meta_blob *b, struct meta_set *found,
+                     struct err *err)
+{
+    struct xa x;
+    xa_init(&x, fd);
+    bool ours = false;
+    int rc = 1;
+    for (int i = 0; i < LOAD_TRIES && rc == 1; i++) {
+        meta_blob_fini(b);
+        meta_blob_init(b);
+        rc = load_once(&x, bucket_fd, b, &ours, found, err);
+    }
+    if (rc != 0)
+        return rc < 0 ? rc : err_set(err, -EBUSY, "the attributes change all the time");
+    if (!ours) {
+        meta_blob_fini(b);
+        meta_blob_init(b);
+        adopt_foreign(fd, found, &b->meta);
+    }
+    return 0;
+}
+
+int meta_load(int fd, int bucket_fd, struct meta *m, struct err *err)
+{
+    auto_blob struct meta_blob b;
+    meta_blob_init(&b);
+    struct meta_set found = {0};
+    int rc = load_blob(fd, bucket_fd, &b, &found, err);
+    meta_set_fini(&found);
+    if (rc < 0)
+        return rc;
+    meta_fini(m);
+    *m = b.meta;
+    b.meta = (struct meta){0};
+    return 0;
+}
+
+/* Chooses which of mirrors fit beside a text of blob_bytes; the others go to b->unmirrored. */
+static void choose(struct meta_blob *b, const struct meta_set *mirrors, size_t blob_bytes)
+{
+    meta_set_fini(&b->unmirrored);
+    size_t used = strlen(META_XATTR) + XATTR_COST + (blob_bytes > BLOB_MAX ? 128 : blob_bytes);
+    for (size_t i = 0; i < mirrors->n; i++) {
+        size_t cost = strlen(mirrors->v[i].key) + strlen(mirrors->v[i].value) + XATTR_COST;
+        if (used + cost > MIRROR_BUDGET)
+            meta_put(&b->unmirrored, mirrors->v[i].key, "");
+        else
+            used += cost;
+    }
+}
+
+static int write_sidecar(int bucket_fd, const struct buf *text, char *name, struct err *err)
+{
+    if (mkdirat(bucket_fd, META_SIDECAR_DIR, 0770) != 0 && errno != EEXIST)
+        return err_sys(err, errno, "make %s", META_SIDECAR_DIR);
+    auto_close int dir = beneath_open(bucket_fd, META_SIDECAR_DIR, O_RDONLY | O_DIRECTORY, 0);
+    if (dir < 0)
+        return err_sys(err, -dir, "open %s", META_SIDECAR_DIR);
+    struct uuid u = uuid_new();
+    for (size_t i = 0; i < UUID_BYTES; i++)
+        (void)snprintf(name + 2 * i, 3, "%02x", u.b[i]);
+    int rc = io_replace_durable(dir, name, text->data, text->len, 0660, err);
+    if (rc < 0)
+        return err_wrap(err, rc, "sidecar %s/%s", META_SIDECAR_DIR, name);
+    (void)fsync(bucket_fd); /* the directory itself, when it is new */
+    return 0;
+}
+
+static bool is_no_room(int rc)
+{
+    return rc == -ENOSPC || rc == -E2BIG || rc == -ERANGE || rc == -EDQUOT;
+}
+
+/* Writes b as the authoritative xattr, by a sidecar when it is too long or there is no room. The
+ * old sidecar is the caller's to drop. */
+static int write_blob(const struct xa *x, int bucket_fd, struct meta_blob *b, struct err *err)
+{
+    b->sidecar[0] = '\0';
+    auto_buf struct buf text = {0};
+    meta_blob_format(b, &text);
+    int rc = -E2BIG;
+    if (text.len <= BLOB_MAX)
+        rc = xa_set(x, META_XATTR, text.data, text.len);
+    if (!is_no_room(rc))
+        return rc == 0 ? 0 : err_sys(err, -rc, "write %s", META_XATTR);
+    struct stat st;
+    if (fstat(x->fd, &st) != 0)
+        return err_sys(err, errno, "look at the file");
+    struct meta_blob ref = {.sidecar_ino = st.st_ino};
+    rc = write_sidecar(bucket_fd, &text, ref.sidecar, err);
+    if (rc < 0)
+        return rc;
+    auto_buf struct buf short_text = {0};
+    meta_blob_format(&ref, &short_text);
+    rc = xa_set(x, META_XATTR, short_text.data, short_text.len);
+    if (rc < 0) {
+        meta_sidecar_drop(bucket_fd, ref.sidecar);
+        return err_sys(err, is_no_room(rc) ? ENOSPC : -rc, "write %s", META_XATTR);
+    }
+    return 0;
+}
+
+/* Writes the mirrors that b has, where found differs; what does not fit goes to b->unmirrored.
+ * Returns whether that list changed. */
+static int write_mirrors(const struct xa *x, struct meta_blob *b, const struct meta_set *mirrors,
+                         const struct meta_set *found, bool *changed, struct err *err)
+{
+    for (size_t i = 0; i < mirrors->n; i++) {
+        const char *name = mirrors->v[i].key;
+        const char *value = mirrors->v[i].value;
+        if (meta_get(&b->unmirrored, name) != NULL)
+            continue;
+        const char *there = meta_get(found, name);
+        if (there != NULL && strcmp(there, value) == 0)
+            continue;
+        int rc = xa_set(x, name, value, strlen(value));
+        if (is_no_room(rc)) {
+            (void)xa_remove(x, name);
+            meta_put(&b->unmirrored, name, "");
+            *changed = true;
+        } else if (rc < 0) {
+            return err_sys(err, -rc, "write %s", name);
+        }
+    }
+    return 0;
+}
+
+static void plan(struct meta_blob *b, struct meta_set *mirrors)
+{
+    mirrors_of(&b->meta, mirrors);
+    auto_buf struct buf text = {0};
+    meta_blob_format(b, &text);
+    choose(b, mirrors, text.len);
+}
+
+int meta_store_new(int fd, int bucket_fd, const struct meta *m, struct err *err)
+{
+    struct xa x;
+    xa_init(&x, fd);
+    struct meta_blob b = {.meta = *m}; /* borrows m's pointers: only unmirrored is freed below */
+    struct meta_set mirrors = {0};
+    struct meta_set none = {0};
+    plan(&b, &mirrors);
+    bool changed = false;
+    int rc = write_mirrors(&x, &b, &mirrors, &none, &changed, err);
+    if (rc == 0)
+        rc = write_blob(&x, bucket_fd, &b, err);
+    meta_set_fini(&mirrors);
+    meta_set_fini(&b.unmirrored);
+    return rc;
+}
+
+/* Removes the mirrors of tags that found shows and the new set does not have. */
+static int drop_mirrors(const struct xa *x, const struct meta_blob *b,
+                        const struct meta_set *mirrors, const struct meta_set *found,
+                        struct err *err)
+{
+    for (size_t i = 0; i < found->n; i++) {
+        const char *name = found->v[i].key;
+        if (!begins(name, META_TAG_PREFIX))
+            continue;
+        if (meta_get(mirrors, name) != NULL && meta_get(&b->unmirrored, name) == NULL)
+            continue;
+        int rc = xa_remove(x, name);
+        if (rc < 0)
+            return err_sys(err, -rc, "remove %s", name);
+    }
+    return 0;
+}
+
+static int replace_tags(const struct xa *x, int bucket_fd, struct meta_blob *b,
+                        const struct meta_set *found, struct err *err)
+{
+    struct meta_set mirrors = {0};
+    b->meta.pending = true;
+    meta_set_fini(&b->old);
+    for (size_t i = 0; i < found->n; i++)
+        if (begins(found->v[i].key, META_TAG_PREFIX))
+            meta_put(&b->old, found->v[i].key, found->v[i].value);
+    plan(b, &mirrors);
+    int rc = write_blob(x, bucket_fd, b, err);
+    if (rc == 0) {
+        crash_point(CRASH_tag_blob);
+        bool changed = false;
+        char sidecar[64];
+        meta_sidecar_of(x->fd, sidecar);
+        rc = drop_mirrors(x, b, &mirrors, found, err);
+        if (rc == 0)
+            rc = write_mirrors(x, b, &mirrors, found, &changed, err);
+        if (rc == 0) {
+            b->meta.pending = false;
+            meta_set_fini(&b->old);
+            rc = write_blob(x, bucket_fd, b, err);
+        }
+        if (rc == 0)
+            meta_sidecar_drop(bucket_fd, sidecar);
+    }
+    meta_set_fini(&mirrors);
+    return rc;
+}
+
+int meta_replace_tags(int fd, int bucket_fd, struct meta *m, const struct meta_set *tags,
+                      struct err *err)
+{
+    struct xa x;
+    xa_init(&x, fd);
+    auto_blob struct meta_blob b;
+    meta_blob_init(&b);
+    struct meta_set found = {0};
+    char before[64];
+    meta_sidecar_of(fd, before);
+    int rc = load_blob(fd, bucket_fd, &b, &found, err);
+    if (rc == 0) {
+        meta_set_copy(&b.meta.tags, tags);
+        rc = replace_tags(&x, bucket_fd, &b, &found, err);
+    }
+    meta_set_fini(&found);
+    if (rc < 0)
+        return rc;
+    crash_point(CRASH_tag_mirrors);
+    meta_sidecar_drop(bucket_fd, before);
+    meta_fini(m);
+    *m = b.meta;
+    b.meta = (struct meta){0};
+    return 0;
+}
+
+int meta_clear(int fd, int bucket_fd, struct err *err)
+{
+    struct xa x;
+    xa_init(&x, fd);
+    char sidecar[64];
+    meta_sidecar_of(fd, sidecar);
+    struct meta_set found = {0};
+    int rc = xa_remove(&x, META_DIR_XATTR);
+    if (rc == 0)
+        rc = xa_remove(&x, META_XATTR);
+    if (rc == 0)
+        rc = xa_user_all(&x, &found);
+    for (size_t i = 0; i < found.n && rc == 0; i++)
+        rc = xa_remove(&x, found.v[i].key);
+    meta_set_fini(&found);
+    if (rc < 0)
+        return err_sys(err, -rc, "clear the attributes of the directory");
+    meta_sidecar_drop(bucket_fd, sidecar);
+    return 0;
+}
+
+void meta_sidecar_of(int fd, char *out)
+{
+    out[0] = '\0';
+    struct xa x;
+    xa_init(&x, fd);
+    auto_free char *text = NULL;
+    if (xa_get(&x, META_XATTR, &text, NULL) != 0 || strstr(text, "\"ref\"") == NULL)
+        return;
+    auto_blob struct meta_blob b;
+    meta_blob_init(&b);
+    struct stat st;
+    if (meta_blob_parse(text, &b, NULL) < 0 || fstat(fd, &st) != 0 || b.sidecar_ino != st.st_ino)
+        return;
+    (void)snprintf(out, sizeof b.sidecar, "%s", b.sidecar);
+}
+
+void meta_sidecar_drop(int bucket_fd, const char *name)
+{
+    if (name[0] == '\0')
+        return;
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/%s", META_SIDECAR_DIR, name);
+    auto_close int dir = beneath_open(bucket_fd, META_SIDECAR_DIR, O_PATH | O_DIRECTORY, 0);
+    if (dir >= 0)
+        (void)unlinkat(dir, name, 0);
+}
