@@ -114,7 +114,7 @@ struct drive_fault_plan {
                                format) the power goes: it and everything later is -EIO */
     bool drop_unflushed;    /* power cut: what was not flushed is gone, overwritten is back */
     bool tear_last;         /* power cut: the last unflushed record written keeps half its bytes */
-    const char *cartridge;  /* the cartridge's directory, needed by drop_unflushed and tear_last;
+    const char *cartridge;  /* the cartridge's directory, needed by power_cut_at;
                                borrowed for the drive's life */
 };
 

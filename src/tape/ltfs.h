@@ -58,7 +58,8 @@ struct ltfs_xattr {
     size_t len;
 };
 
-/* Times in ns since 1970; a time of 0 on creation means now. */
+/* Times in ns since 1970. When a file is created, 0 means now (but for modify, which is taken as it
+ * is). */
 struct ltfs_times {
     int64_t creation, change, modify, access, backup;
 };
