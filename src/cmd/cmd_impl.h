@@ -296,6 +296,9 @@ void cmd_progress_text(struct buf *b, const cJSON *event, int64_t elapsed_ns, in
 
 /* ---- names of files (paths.c) ------------------------------------------------------------ */
 
+/* Bytes of names in one request: escaped in JSON they may grow sixfold, and a line holds 4 MiB. */
+#define CMD_BATCH_BYTES (512u << 10)
+
 /* Called with each absolute path; a value other than 0 ends the walk. */
 typedef int cmd_path_fn(void *arg, const char *path);
 

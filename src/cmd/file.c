@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define BATCH_BYTES (1u << 20)
 
 /* A walk of file.state over many names. */
 struct states {
@@ -90,7 +89,7 @@ static int states_add(void *arg, const char *path)
     (void)cJSON_AddItemToArray(s->paths, cJSON_CreateString(path));
     s->bytes += strlen(path);
     s->n++;
-    return s->n % CTL_PATHS_MAX == 0 || s->bytes >= BATCH_BYTES ? states_send(s) : 0;
+    return s->n % CTL_PATHS_MAX == 0 || s->bytes >= CMD_BATCH_BYTES ? states_send(s) : 0;
 }
 
 int cmd_print_states(struct cmd_ctx *ctx, const struct cmd_path_source *src)

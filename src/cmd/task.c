@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#define RESULTS_BATCH 1000
+#define RESULTS_BATCH 500 /* an answer is one line of at most 4 MiB */
 
 /* An ISO time as local time by format; "-" when it is absent. */
 static const char *when(const char *iso, const char *format, char *out)

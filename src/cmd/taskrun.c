@@ -11,11 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH_BYTES                                                                                \
-    (1u << 20)              /* of names in one request; a line may hold 4 MiB, escapes included */
 #define WAIT_MS       60000 /* of one task.wait; then it is asked again */
 #define FAILURES_MAX  100   /* shown; the rest by task show */
-#define RESULTS_BATCH 1000
+#define RESULTS_BATCH 500   /* an answer is one line of at most 4 MiB */
 
 struct batch {
     struct cmd_ctx *ctx;
@@ -45,7 +43,7 @@ static int batch_add(void *arg, const char *path)
     b->bytes += strlen(path);
     b->total++;
     /* cJSON walks its array to count, so the count is kept here */
-    if (b->total % CTL_PATHS_MAX == 0 || b->bytes >= BATCH_BYTES)
+    if (b->total % CTL_PATHS_MAX == 0 || b->bytes >= CMD_BATCH_BYTES)
         return batch_send(b);
     return 0;
 }
