@@ -97,8 +97,10 @@ def test_the_socket_comes_from_the_option_then_the_environment_then_the_configur
     with Fake({'attr.list': {'attributes': []}}) as f, tempfile.TemporaryDirectory() as d:
         none = {'FIRN_SOCKET': os.path.join(d, 'none')}
         assert f.run('cluster', 'show', env=none).returncode == 3
-        assert f.run('--socket', f.socket, 'cluster', 'show', env=none).returncode == 0
-        assert f.run('--socket=' + f.socket, 'cluster', 'show', env=none).returncode == 0
+        r = f.run('--socket', f.socket, 'cluster', 'show', env=none)
+        assert r.returncode == 0, r
+        r = f.run('--socket=' + f.socket, 'cluster', 'show', env=none)
+        assert r.returncode == 0, r
         assert f.run('cluster', 'show', '--socket', f.socket, env=none).returncode == 0
         conf = os.path.join(d, 'firn.conf')
         os.mkdir(os.path.join(d, 'fs'))
