@@ -26,7 +26,7 @@ def options_of_help(*words, name='firn'):
     assert r.returncode == 0, (words, r)
     found = {}
     for line in r.stdout.splitlines():
-        m = re.match(r'  (?:-(\w)(?:, |(?= )))?(?: +)?(?:--([\w-]+))?(?: ([A-Z][^ ]*))?', line)
+        m = re.match(r'  (?:-(\w)(?:, (?=--)|(?= )))?(?:    )?(?:--([\w-]+))?(?: ([A-Z][^ ]*))?', line)
         if m and (m.group(1) or m.group(2)):
             for o in (m.group(1), m.group(2)):
                 if o and o not in COMMON:
