@@ -4,6 +4,7 @@
 #include "base/crash.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "conf/conf.h"
 #include "ctl/ops.h"
 #include "engine/engine.h"
@@ -21,9 +22,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #define EXIT_USAGE  2
 #define EXIT_CONFIG 78    /* EX_CONFIG of sysexits.h: systemd need not try again */
@@ -214,23 +213,6 @@ static void prepare_signals(sigset_t *waited)
     (void)pthread_sigmask(SIG_BLOCK, waited, NULL);
 }
 
-/* Tells systemd (sd_notify(3), "NOTIFY_SOCKET"); nothing when it did not start us. */
-static void notify(const char *state)
-{
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    size_t n = path != NULL ? strlen(path) : 0;
-    if (n < 2 || n >= sizeof(a.sun_path))
-        return;
-    memcpy(a.sun_path, path, n);
-    if (a.sun_path[0] == '@')
-        a.sun_path[0] = '\0';
-    auto_close int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0)
-        (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&a,
-                     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
-}
-
 static void read_pid(int fd, char *out, size_t cap)
 {
     ssize_t n = io_pread_full(fd, out, cap - 1, 0);
@@ -370,10 +352,10 @@ static int run(const struct options *o, struct daemon *d)
         stop(d);
         return EXIT_FAILURE;
     }
-    notify("READY=1\nSTATUS=serving");
+    (void)notify_send("READY=1\nSTATUS=serving");
     log_info("version %s serves site %s at %s", FIRN_VERSION, d->conf->site, d->conf->socket);
     serve(o, &waited);
-    notify("STOPPING=1\nSTATUS=finishing the files at hand and writing indexes");
+    (void)notify_send("STOPPING=1\nSTATUS=finishing the files at hand and writing indexes");
     log_info("stopping: the files at hand are finished, indexes are written");
     if (pthread_create(&second, NULL, end_at_once, NULL) == 0)
         (void)pthread_detach(second);
