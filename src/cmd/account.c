@@ -81,7 +81,7 @@ static const cJSON *account_of(const cJSON *res)
 
 static int run_show(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
-    cJSON *req = cmd_object("name", args->argv[0], NULL);
+    cJSON *req = cmd_object("name", args->argv[0]);
     if (cmd_has(args, "secrets"))
         (void)cJSON_AddBoolToObject(req, "secrets", true);
     auto_json cJSON *res = NULL;
@@ -123,7 +123,7 @@ static int run_create(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
     if (!cmd_has(args, "user") && !cmd_has(args, "uid"))
         return cmd_usage(args, "whose files are the account's? Give --user USER or --uid N");
-    auto_json cJSON *req = cmd_object("name", args->argv[0], NULL);
+    auto_json cJSON *req = cmd_object("name", args->argv[0]);
     int rc = add_settings(args, req);
     if (rc != 0)
         return rc;
@@ -134,7 +134,7 @@ static int run_create(struct cmd_ctx *ctx, const struct cmd_args *args)
 
 static int run_set(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
-    auto_json cJSON *req = cmd_object("name", args->argv[0], NULL);
+    auto_json cJSON *req = cmd_object("name", args->argv[0]);
     int rc = add_settings(args, req);
     if (rc != 0)
         return rc;
@@ -144,7 +144,7 @@ static int run_set(struct cmd_ctx *ctx, const struct cmd_args *args)
     if (rc < 0)
         return rc;
     if (ctx->json)
-        return cmd_print_payload(cmd_object("name", args->argv[0], NULL));
+        return cmd_print_payload(cmd_object("name", args->argv[0]));
     (void)printf("Changed account %s.\n", args->argv[0]);
     return 0;
 }
@@ -152,17 +152,17 @@ static int run_set(struct cmd_ctx *ctx, const struct cmd_args *args)
 static int run_rotate(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
     auto_json cJSON *res = NULL;
-    int rc = cmd_call(ctx, "account.rotate", cmd_object("name", args->argv[0], NULL), &res);
+    int rc = cmd_call(ctx, "account.rotate", cmd_object("name", args->argv[0]), &res);
     return rc < 0 ? rc : print_account(ctx, account_of(res));
 }
 
 static int run_delete(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
-    int rc = cmd_call(ctx, "account.delete", cmd_object("name", args->argv[0], NULL), NULL);
+    int rc = cmd_call(ctx, "account.delete", cmd_object("name", args->argv[0]), NULL);
     if (rc < 0)
         return rc;
     if (ctx->json)
-        return cmd_print_payload(cmd_object("name", args->argv[0], NULL));
+        return cmd_print_payload(cmd_object("name", args->argv[0]));
     (void)printf("Deleted account %s.\n", args->argv[0]);
     return 0;
 }

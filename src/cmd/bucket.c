@@ -20,8 +20,7 @@ static int run_list(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
     static const char *const heading[] = {"Name", "Owner", "Exported", "Created", "Path"};
     auto_json cJSON *res = NULL;
-    int rc =
-        cmd_call(ctx, "bucket.list", cmd_object("account", cmd_value(args, "account"), NULL), &res);
+    int rc = cmd_call(ctx, "bucket.list", cmd_object("account", cmd_value(args, "account")), &res);
     if (rc < 0)
         return rc;
     return cmd_print_list(ctx, args, cJSON_GetObjectItemCaseSensitive(res, "buckets"), NULL, 5,
@@ -36,8 +35,7 @@ static int run_create(struct cmd_ctx *ctx, const struct cmd_args *args)
     auto_json cJSON *res = NULL;
     int rc = cmd_call(
         ctx, "bucket.create",
-        cmd_object("name", args->argv[0], "owner", cmd_value(args, "owner"), "path", path, NULL),
-        &res);
+        cmd_object("name", args->argv[0], "owner", cmd_value(args, "owner"), "path", path), &res);
     if (rc < 0)
         return rc;
     const cJSON *b = cJSON_GetObjectItemCaseSensitive(res, "bucket");
@@ -54,11 +52,11 @@ static int run_create(struct cmd_ctx *ctx, const struct cmd_args *args)
 
 static int run_delete(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
-    int rc = cmd_call(ctx, "bucket.delete", cmd_object("name", args->argv[0], NULL), NULL);
+    int rc = cmd_call(ctx, "bucket.delete", cmd_object("name", args->argv[0]), NULL);
     if (rc < 0)
         return rc;
     if (ctx->json)
-        return cmd_print_payload(cmd_object("name", args->argv[0], NULL));
+        return cmd_print_payload(cmd_object("name", args->argv[0]));
     (void)printf("Deleted bucket %s.\n", args->argv[0]);
     return 0;
 }

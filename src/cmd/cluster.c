@@ -38,12 +38,12 @@ int cmd_cluster_show(struct cmd_ctx *ctx, const struct cmd_args *args)
 int cmd_cluster_set(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
     const char *name = cmd_value(args, "attribute");
-    int rc = cmd_call(ctx, "attr.set",
-                      cmd_object("name", name, "value", cmd_value(args, "value"), NULL), NULL);
+    int rc = cmd_call(ctx, "attr.set", cmd_object("name", name, "value", cmd_value(args, "value")),
+                      NULL);
     if (rc < 0)
         return rc;
     if (ctx->json)
-        return cmd_print_payload(cmd_object("name", name, "value", cmd_value(args, "value"), NULL));
+        return cmd_print_payload(cmd_object("name", name, "value", cmd_value(args, "value")));
     cmd_message("GLESL802I", "Updated attribute %s.", name);
     return 0;
 }

@@ -210,9 +210,14 @@ int cmd_call_again(struct cmd_ctx *ctx, const char *op, cJSON *args, ctl_event_f
 /* The details of firnd's last error answer, borrowed, or NULL. */
 const cJSON *cmd_error_details(const struct cmd_ctx *ctx);
 
-/* A new object with one string member per pair of name and value; pairs whose value is NULL are
- * left out; a NULL name ends. The caller owns it. */
-cJSON *cmd_object(const char *name, ...) __attribute__((sentinel));
+/* A new object with a string member for each of n / 2 pairs of name and value; pairs whose value is
+ * NULL are left out. The caller owns it. */
+cJSON *cmd_object_of(const char *const *pairs, size_t n);
+
+/* cmd_object("name", value, ...): the same from arguments. */
+#define cmd_object(...)                                                                            \
+    cmd_object_of((const char *const[]){__VA_ARGS__},                                              \
+                  sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
 
 /* A new array of n strings; the caller owns it. */
 cJSON *cmd_strings(char *const *words, int n);

@@ -33,8 +33,7 @@ int cmd_drive_list(struct cmd_ctx *ctx, const struct cmd_args *args)
     static const char *const heading[] = {"Drive S/N", "Status",  "State", "Type",       "Role",
                                           "Library",   "Node ID", "Tape",  "Node Group", "Task ID"};
     auto_json cJSON *res = NULL;
-    int rc =
-        cmd_call(ctx, "drive.list", cmd_object("library", cmd_value(args, "library"), NULL), &res);
+    int rc = cmd_call(ctx, "drive.list", cmd_object("library", cmd_value(args, "library")), &res);
     if (rc < 0)
         return rc;
     return cmd_print_list(ctx, args, cJSON_GetObjectItemCaseSensitive(res, "drives"),
@@ -50,7 +49,7 @@ int cmd_drive_show(struct cmd_ctx *ctx, const struct cmd_args *args)
         "Mounts:",    "mounts",  "Bytes read:", "bytes_read", "Bytes written:", "bytes_written",
         "Task ID:",   "task_id", NULL};
     auto_json cJSON *res = NULL;
-    int rc = cmd_call(ctx, "drive.show", cmd_object("serial", args->argv[0], NULL), &res);
+    int rc = cmd_call(ctx, "drive.show", cmd_object("serial", args->argv[0]), &res);
     if (rc < 0)
         return rc;
     if (ctx->json)
@@ -65,23 +64,22 @@ int cmd_drive_assign(struct cmd_ctx *ctx, const struct cmd_args *args)
     /* eeadm drive set: -a role -v ROLES */
     if (role == NULL)
         role = cmd_value(args, "value");
-    int rc = cmd_call(ctx, "drive.assign", cmd_object("serial", args->argv[0], "role", role, NULL),
-                      NULL);
+    int rc = cmd_call(ctx, "drive.assign", cmd_object("serial", args->argv[0], "role", role), NULL);
     if (rc < 0)
         return rc;
     if (ctx->json)
-        return cmd_print_payload(cmd_object("id", args->argv[0], NULL));
+        return cmd_print_payload(cmd_object("id", args->argv[0]));
     (void)printf("Assigned drive %s.\n", args->argv[0]);
     return 0;
 }
 
 int cmd_drive_unassign(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
-    int rc = cmd_call(ctx, "drive.unassign", cmd_object("serial", args->argv[0], NULL), NULL);
+    int rc = cmd_call(ctx, "drive.unassign", cmd_object("serial", args->argv[0]), NULL);
     if (rc < 0)
         return rc;
     if (ctx->json)
-        return cmd_print_payload(cmd_object("id", args->argv[0], NULL));
+        return cmd_print_payload(cmd_object("id", args->argv[0]));
     (void)printf("Unassigned drive %s.\n", args->argv[0]);
     return 0;
 }

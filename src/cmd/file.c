@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-
 /* A walk of file.state over many names. */
 struct states {
     struct cmd_ctx *ctx;

@@ -56,7 +56,7 @@ int cmd_library_rescan(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
     const char *library = args->argc > 0 ? args->argv[0] : cmd_value(args, "library");
     auto_json cJSON *res = NULL;
-    int rc = cmd_call(ctx, "library.rescan", cmd_object("library", library, NULL), &res);
+    int rc = cmd_call(ctx, "library.rescan", cmd_object("library", library), &res);
     if (rc < 0)
         return rc;
     if (ctx->json)

@@ -45,7 +45,7 @@ int cmd_library_create(struct cmd_ctx *ctx, const struct cmd_args *args)
     if (rc < 0)
         return rc;
     if (ctx->json)
-        return cmd_print_payload(cmd_object("path", path, "kind", kind, NULL));
+        return cmd_print_payload(cmd_object("path", path, "kind", kind));
     char text[CMD_NUMBER_MAX];
     (void)printf("Created library %s: %" PRId64 " drives, %" PRId64 " cartridges of %s.\n", path,
                  drives, cartridges, cmd_human_bytes(capacity, text));

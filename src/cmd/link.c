@@ -8,7 +8,6 @@
 #include "ctl/proto.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -117,18 +116,12 @@ void cmd_ctx_fini(struct cmd_ctx *ctx)
     *ctx = (struct cmd_ctx){0};
 }
 
-cJSON *cmd_object(const char *name, ...)
+cJSON *cmd_object_of(const char *const *pairs, size_t n)
 {
     cJSON *obj = cJSON_CreateObject();
-    va_list ap;
-    va_start(ap, name);
-    while (name != NULL) {
-        const char *value = va_arg(ap, const char *);
-        if (value != NULL)
-            json_add_str(obj, name, value);
-        name = va_arg(ap, const char *);
-    }
-    va_end(ap);
+    for (size_t i = 0; i + 1 < n; i += 2)
+        if (pairs[i + 1] != NULL)
+            json_add_str(obj, pairs[i], pairs[i + 1]);
     return obj;
 }
 

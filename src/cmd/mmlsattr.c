@@ -21,7 +21,7 @@ static int run(struct cmd_ctx *ctx, const struct cmd_args *args)
     for (int i = 0; i < args->argc; i++) {
         auto_free char *path = cmd_path_absolute(args->argv[i]);
         auto_json cJSON *res = NULL;
-        int rc = cmd_call(ctx, "file.lsattr", cmd_object("path", path, NULL), &res);
+        int rc = cmd_call(ctx, "file.lsattr", cmd_object("path", path), &res);
         if (rc < 0 && ctx->unreachable)
             return rc;
         if (rc < 0) {

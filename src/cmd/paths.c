@@ -36,8 +36,10 @@ char *cmd_path_absolute(const char *path)
     if (path[0] == '/')
         return xstrdup(path);
     auto_free char *whole = below_cwd(path);
-    if (!has_dotdot(whole))
-        return take_ptr(whole);
+    if (!has_dotdot(whole)) {
+        char *out = take_ptr(whole);
+        return out;
+    }
     /* With ".." in it the directory is resolved; the last name stays, it may be a link. */
     char *slash = strrchr(whole, '/');
     auto_free char *last = strcmp(slash, "/..") != 0 ? xstrdup(slash) : NULL;

@@ -47,7 +47,7 @@ static int run_check(struct cmd_ctx *ctx, const struct cmd_args *args)
     cJSON *macros = cmd_policy_macros(args);
     if (macros == NULL)
         return CMD_EXIT_USAGE;
-    cJSON *req = cmd_object("file", args->argv[0], "text", text, NULL);
+    cJSON *req = cmd_object("file", args->argv[0], "text", text);
     (void)cJSON_AddItemToObject(req, "macros", macros);
     auto_json cJSON *res = NULL;
     rc = cmd_call(ctx, "policy.check", req, &res);

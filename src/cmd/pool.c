@@ -36,8 +36,7 @@ int cmd_pool_list(struct cmd_ctx *ctx, const struct cmd_args *args)
                                           "Available(TiB)", "Reclaimable%", "Tapes",
                                           "Type",           "Library",      "Node Group"};
     auto_json cJSON *res = NULL;
-    int rc =
-        cmd_call(ctx, "pool.list", cmd_object("library", cmd_value(args, "library"), NULL), &res);
+    int rc = cmd_call(ctx, "pool.list", cmd_object("library", cmd_value(args, "library")), &res);
     if (rc < 0)
         return rc;
     return cmd_print_list(ctx, args, cJSON_GetObjectItemCaseSensitive(res, "pools"),
@@ -53,7 +52,7 @@ static cJSON *named(const struct cmd_args *args)
     auto_free char *name = xstrndup(word, at != NULL ? (size_t)(at - word) : strlen(word));
     if (library == NULL && at != NULL)
         library = at + 1;
-    return cmd_object("name", name, "library", library, NULL);
+    return cmd_object("name", name, "library", library);
 }
 
 static void print_volume(const cJSON *v)

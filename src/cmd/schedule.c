@@ -2,6 +2,7 @@
 /*
  * firn schedule: policies that firnd runs at set times.
  */
+#include "base/mem.h"
 #include "cmd/cmd_impl.h"
 
 #include <errno.h>
@@ -52,13 +53,11 @@ static int set(struct cmd_ctx *ctx, const char *name, cJSON *req)
 
 static int run_add(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
-    const char *target = args->argv[1];
-    auto_free char *where = NULL;
+    const char *word = args->argv[1];
     auto_free char *file = cmd_path_absolute(cmd_value(args, "policy"));
+    auto_free char *target = strchr(word, '/') != NULL ? cmd_path_absolute(word) : xstrdup(word);
     auto_free char *log = NULL;
     auto_free char *text = NULL;
-    if (strchr(target, '/') != NULL)
-        target = where = cmd_path_absolute(target);
     if (cmd_has(args, "log"))
         log = cmd_path_absolute(cmd_value(args, "log"));
     int rc = cmd_policy_text(ctx, file, &text); /* a file that is not there is better known now */
@@ -68,7 +67,7 @@ static int run_add(struct cmd_ctx *ctx, const struct cmd_args *args)
     if (macros == NULL)
         return CMD_EXIT_USAGE;
     cJSON *req = cmd_object("name", args->argv[0], "when", cmd_value(args, "when"), "target",
-                            target, "file", file, "log", log, NULL);
+                            target, "file", file, "log", log);
     (void)cJSON_AddItemToObject(req, "macros", macros);
     (void)cJSON_AddBoolToObject(req, "enabled", !cmd_has(args, "disabled"));
     return set(ctx, args->argv[0], req);
@@ -112,11 +111,11 @@ static int run_disable(struct cmd_ctx *ctx, const struct cmd_args *args)
 static int simple(struct cmd_ctx *ctx, const struct cmd_args *args, const char *op,
                   const char *done)
 {
-    int rc = cmd_call(ctx, op, cmd_object("name", args->argv[0], NULL), NULL);
+    int rc = cmd_call(ctx, op, cmd_object("name", args->argv[0]), NULL);
     if (rc < 0)
         return rc;
     if (ctx->json)
-        return cmd_print_payload(cmd_object("name", args->argv[0], NULL));
+        return cmd_print_payload(cmd_object("name", args->argv[0]));
     (void)printf("%s schedule %s.\n", done, args->argv[0]);
     return 0;
 }

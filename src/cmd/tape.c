@@ -43,7 +43,7 @@ int cmd_tape_list(struct cmd_ctx *ctx, const struct cmd_args *args)
     auto_free char *library = NULL;
     cmd_pool_and_library(args, &pool, &library);
     auto_json cJSON *res = NULL;
-    int rc = cmd_call(ctx, "tape.list", cmd_object("library", library, "pool", pool, NULL), &res);
+    int rc = cmd_call(ctx, "tape.list", cmd_object("library", library, "pool", pool), &res);
     if (rc < 0)
         return rc;
     return cmd_print_list(ctx, args, cJSON_GetObjectItemCaseSensitive(res, "tapes"),
@@ -81,8 +81,7 @@ int cmd_tape_show(struct cmd_ctx *ctx, const struct cmd_args *args)
         auto_json cJSON *res = NULL;
         int rc = cmd_call(
             ctx, "tape.show",
-            cmd_object("barcode", args->argv[i], "library", cmd_value(args, "library"), NULL),
-            &res);
+            cmd_object("barcode", args->argv[i], "library", cmd_value(args, "library")), &res);
         if (rc < 0)
             return rc;
         if (ctx->json) {
@@ -128,7 +127,7 @@ static int change(struct cmd_ctx *ctx, const struct cmd_args *args, const char *
     auto_free char *pool = NULL;
     auto_free char *library = NULL;
     cmd_pool_and_library(args, &pool, &library);
-    cJSON *req = cmd_object("pool", pool, "library", library, NULL);
+    cJSON *req = cmd_object("pool", pool, "library", library);
     (void)cJSON_AddItemToObject(req, "barcodes", cmd_strings(args->argv, args->argc));
     if (cmd_has(args, flag))
         (void)cJSON_AddBoolToObject(req, strcmp(flag, "force") == 0 ? "force" : "check_empty",
@@ -153,7 +152,7 @@ int cmd_tape_unassign(struct cmd_ctx *ctx, const struct cmd_args *args)
 static int verify_one(struct cmd_ctx *ctx, const struct cmd_args *args, const char *barcode,
                       cJSON *all)
 {
-    cJSON *req = cmd_object("barcode", barcode, "library", cmd_value(args, "library"), NULL);
+    cJSON *req = cmd_object("barcode", barcode, "library", cmd_value(args, "library"));
     if (cmd_has(args, "repair"))
         (void)cJSON_AddBoolToObject(req, "repair", true);
     auto_json cJSON *res = NULL;

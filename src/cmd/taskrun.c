@@ -63,7 +63,7 @@ static cJSON *split_pools(const char *pools)
 
 static int begin(struct cmd_ctx *ctx, const struct cmd_taskrun *run, int64_t *draft)
 {
-    cJSON *args = cmd_object("type", run->type, "parameters", ctx->command_line, NULL);
+    cJSON *args = cmd_object("type", run->type, "parameters", ctx->command_line);
     if (run->pools != NULL)
         (void)cJSON_AddItemToObject(args, "pools", split_pools(run->pools));
     if (run->resident)
