@@ -154,6 +154,8 @@ int timefmt_parse_iso(const char *s, int64_t *ns)
     time_t t = timegm(&tm);
     if (hour < 24 && tm.tm_sec < 60 && tm.tm_mday != mday)
         return -EINVAL; /* 31 February: timegm moved it */
+    if (t >= INT64_MAX / NS_PER_SEC || t <= INT64_MIN / NS_PER_SEC)
+        return -EINVAL; /* before 1677 or after 2262: no int64_t of ns */
     *ns = (int64_t)t * NS_PER_SEC + frac;
     return 0;
 }

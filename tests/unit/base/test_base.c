@@ -209,9 +209,20 @@ static void the_service_manager_is_told(void **state)
     assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
 }
 
+static void times_beyond_64_bits_of_nanoseconds_are_refused(void **state)
+{
+    (void)state;
+    int64_t ns = 7;
+    assert_int_equal(timefmt_parse_iso("9999-12-31T23:59:59Z", &ns), -EINVAL);
+    assert_int_equal(timefmt_parse_iso("0001-01-01", &ns), -EINVAL);
+    assert_int_equal(ns, 7);
+    assert_int_equal(timefmt_parse_iso("2262-04-11T00:00:00Z", &ns), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(times_beyond_64_bits_of_nanoseconds_are_refused),
         cmocka_unit_test(the_service_manager_is_told),
         cmocka_unit_test(err_wrap_keeps_the_code_and_adds_the_attempt),
         cmocka_unit_test(buf_escapes_xml_and_percent),
