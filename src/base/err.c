@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/err.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,44 +17,40 @@ static void set_text(struct err *err, int code, const char *fmt, va_list ap)
     (void)vsnprintf(err->text, sizeof(err->text), fmt, ap);
 }
 
-int err_set(struct err *err, int code, const char *fmt, ...)
+void err_set_text(struct err *err, int code, const char *fmt, ...)
 {
-    if (err != NULL) {
-        va_list ap;
-        va_start(ap, fmt);
-        set_text(err, code, fmt, ap);
-        va_end(ap);
-    }
-    return code;
+    if (err == NULL)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    set_text(err, code, fmt, ap);
+    va_end(ap);
 }
 
-int err_sys(struct err *err, int errnum, const char *fmt, ...)
+void err_sys_text(struct err *err, int code, const char *fmt, ...)
 {
-    int e = errnum > 0 ? errnum : EIO;
-    if (err != NULL) {
-        char sys[128];
-        va_list ap;
-        va_start(ap, fmt);
-        set_text(err, -e, fmt, ap);
-        va_end(ap);
-        size_t n = strlen(err->text);
-        (void)snprintf(err->text + n, sizeof(err->text) - n, ": %s",
-                       strerror_r(e, sys, sizeof(sys)));
-    }
-    return -e;
+    if (err == NULL)
+        return;
+    char sys[128];
+    va_list ap;
+    va_start(ap, fmt);
+    set_text(err, code, fmt, ap);
+    va_end(ap);
+    size_t n = strlen(err->text);
+    (void)snprintf(err->text + n, sizeof(err->text) - n, ": %s",
+                   strerror_r(-code, sys, sizeof(sys)));
 }
 
-int err_wrap(struct err *err, int code, const char *fmt, ...)
+void err_wrap_text(struct err *err, int code, const char *fmt, ...)
 {
-    if (err != NULL) {
-        char old[sizeof(err->text)];
-        memcpy(old, err->text, sizeof(old));
-        va_list ap;
-        va_start(ap, fmt);
-        set_text(err, code, fmt, ap);
-        va_end(ap);
-        size_t n = strlen(err->text);
-        (void)snprintf(err->text + n, sizeof(err->text) - n, "%s%s", old[0] ? ": " : "", old);
-    }
-    return code;
+    if (err == NULL)
+        return;
+    char old[sizeof(err->text)];
+    memcpy(old, err->text, sizeof(old));
+    va_list ap;
+    va_start(ap, fmt);
+    set_text(err, code, fmt, ap);
+    va_end(ap);
+    size_t n = strlen(err->text);
+    (void)snprintf(err->text + n, sizeof(err->text) - n, "%s%s", old[0] != '\0' ? ": " : "", old);
 }

@@ -217,7 +217,7 @@ static int commit(struct file_release *r, uint64_t *freed, struct err *err)
 
 int file_release_commit(struct file_release *r, uint64_t *freed, struct err *err)
 {
-    uint64_t none;
+    uint64_t none = 0;
     freed = freed != NULL ? freed : &none;
     *freed = 0;
     int rc = commit(r, freed, err);
