@@ -70,8 +70,8 @@ static void fill(uint8_t *b, size_t n, uint32_t seed, uint64_t off)
 
 const char *path_of(struct site *s, const char *name)
 {
-    static char paths[4][256];
-    static int next;
+    static _Thread_local char paths[4][256];
+    static _Thread_local int next;
     char *p = paths[next++ % 4];
     (void)snprintf(p, sizeof(paths[0]), "%s/%s", s->loop.mnt, name);
     return p;
