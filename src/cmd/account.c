@@ -97,6 +97,12 @@ static int add_settings(const struct cmd_args *args, cJSON *req)
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         if (cmd_has(args, texts[i][0]))
             json_add_str(req, texts[i][1], cmd_value(args, texts[i][0]));
+    if (cmd_has(args, "new-buckets")) {
+        auto_free char *dir = cmd_path_absolute(cmd_value(args, "new-buckets"));
+        json_add_str(req, "new_buckets", dir);
+    }
+    if (cmd_has(args, "promote"))
+        (void)cJSON_AddBoolToObject(req, "promote", true);
     static const char *const numbers[] = {"uid", "gid"};
     for (size_t i = 0; i < 2; i++) {
         int64_t v = -1;
@@ -106,8 +112,7 @@ static int add_settings(const struct cmd_args *args, cJSON *req)
         if (v >= 0)
             json_add_int(req, numbers[i], v);
     }
-    static const char *const bools[][2] = {
-        {"new-buckets", "new_buckets"}, {"enabled", "enabled"}, {"md5-etag", "md5_etag"}};
+    static const char *const bools[][2] = {{"enabled", "enabled"}, {"md5-etag", "md5_etag"}};
     for (size_t i = 0; i < sizeof(bools) / sizeof(bools[0]); i++) {
         const char *v = cmd_value(args, bools[i][0]);
         if (v == NULL)
@@ -180,6 +185,11 @@ static int run_delete(struct cmd_ctx *ctx, const struct cmd_args *args)
         "new-buckets", 0, "YES|NO", "whether it may create buckets", 0                             \
     }
 
+#define OPT_MD5                                                                                    \
+    {                                                                                              \
+        "md5-etag", 0, "YES|NO", "whether ETags are MD5 digests", 0                                \
+    }
+
 static const struct cmd_opt list_opts[] = {
     {"no-header", 0, NULL, "leave the heading line out", 0},
     {0},
@@ -195,14 +205,16 @@ static const struct cmd_opt create_opts[] = {
     {"access-key", 0, "KEY", "access key instead of a new one", 0},
     {"secret-key", 0, "KEY", "secret key instead of a new one", 0},
     OPT_NEW,
+    OPT_MD5,
     {0},
 };
 static const struct cmd_opt set_opts[] = {
     OPT_UID,
     OPT_GID,
     OPT_NEW,
+    OPT_MD5,
     {"enabled", 0, "YES|NO", "whether its requests are served", 0},
-    {"md5-etag", 0, "YES|NO", "whether ETags are MD5 digests", 0},
+    {"promote", 0, NULL, "make the second pair of keys the first and forget the first", 0},
     {0},
 };
 

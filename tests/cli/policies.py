@@ -85,20 +85,29 @@ def test_json_gives_the_result_alone():
         assert json.loads(f.run('--json', 'policy', 'run', 'fs1', '-P', policy_file(d)).stdout) == {'payload': [RESULT]}
 
 
-WRONG = Refuse('EINVAL', "mig.policy:2:24: unknown word TOO; expected TO POOL", file='mig.policy', line=2, column=24,
-               caret="RULE 'm' MIGRATE FROM POOL 'system' TOO POOL 'x'\n                                    ^\n", expected='TO POOL')
+CARET = ("mig.policy:2:37: error: unknown word TOO\n"
+         "  RULE 'm' MIGRATE FROM POOL 'system' TOO POOL 'x'\n"
+         "                                      ^\n"
+         "  expected TO POOL\n")
+WRONG = Refuse('EINVAL', 'mig.policy:2:37: unknown word TOO; expected TO POOL', file='mig.policy', line=2, column=37, caret=CARET,
+               expected='TO POOL')
 
 
 def test_a_wrong_policy_is_shown_with_a_caret():
     with Fake({'policy.run': WRONG, 'policy.check': WRONG}) as f, tempfile.TemporaryDirectory() as d:
         path = policy_file(d)
-        want = ("mig.policy:2:24: unknown word TOO; expected TO POOL\n"
-                "RULE 'm' MIGRATE FROM POOL 'system' TOO POOL 'x'\n                                    ^\n")
         for words, name in ((['policy', 'check', path], 'firn'), (['policy', 'run', 'fs1', '-P', path], 'firn'), (['fs1', '-P', path], 'mmapplypolicy')):
             r = f.run(*words, name=name)
             assert r.returncode == 1, r
-            same(r.stderr, f'{name}: {want}')
+            same(r.stderr, CARET)
             same(r.stdout, '')
+
+
+def test_a_run_that_is_refused_otherwise_is_told_in_one_line():
+    with Fake({'policy.run': Refuse('EBUSY', 'another run is on file system fs1')}) as f, tempfile.TemporaryDirectory() as d:
+        r = f.run('fs1', '-P', policy_file(d), '--single-instance', name='mmapplypolicy')
+        assert r.returncode == 1
+        same(r.stderr, 'mmapplypolicy: another run is on file system fs1\n')
 
 
 def test_a_right_policy_is_told_with_its_warnings():

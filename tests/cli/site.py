@@ -85,7 +85,7 @@ Needs attention:
 
 
 ACCOUNT = {'name': 'user1', 'uid': 1001, 'gid': 1002, 'access_key': 'AK', 'secret_key': 'SK', 'access_key2': None, 'enabled': True,
-           'new_buckets': True, 'created': '2024-03-01T12:00:00.000Z', 'md5_etag': False}
+           'new_buckets': '/srv/fs1/buckets', 'created': '2024-03-01T12:00:00.000Z', 'md5_etag': False}
 
 
 def test_accounts():
@@ -93,15 +93,17 @@ def test_accounts():
                'account.set': {}, 'account.rotate': {**ACCOUNT, 'access_key2': 'AK2', 'secret_key2': 'SK2'}, 'account.delete': {}}) as f:
         same(f.run('account', 'list').stdout,
              'Name   UID   GID   Access key  Second key  Enabled  Created\nuser1  1001  1002  AK          -           yes      2024-03-01 12:00:00\n')
-        text = f.run('account', 'create', 'user1', '--uid', '1001', '--gid', '1002', '--access-key', 'AK', '--secret-key', 'SK', '--new-buckets', 'no').stdout
+        text = f.run('account', 'create', 'user1', '--uid', '1001', '--gid', '1002', '--access-key', 'AK', '--secret-key', 'SK', '--new-buckets', '/srv/b').stdout
         assert 'Access key:          AK\nSecret key:          SK\n' in text, text
-        assert f.asked('account.create') == [{'name': 'user1', 'access_key': 'AK', 'secret_key': 'SK', 'uid': 1001, 'gid': 1002, 'new_buckets': False}]
+        assert f.asked('account.create') == [{'name': 'user1', 'access_key': 'AK', 'secret_key': 'SK', 'uid': 1001, 'gid': 1002, 'new_buckets': '/srv/b'}]
         assert json.loads(f.run('--json', 'account', 'create', 'u', '--user', 'nobody').stdout)['payload'] == [ACCOUNT]
         assert f.asked('account.create')[1] == {'name': 'u', 'user': 'nobody'}
         assert f.run('account', 'show', 'user1', '--secrets').returncode == 0
         assert f.asked('account.show') == [{'name': 'user1', 'secrets': True}]
         same(f.run('account', 'set', 'user1', '--enabled', 'no').stdout, 'Changed account user1.\n')
         assert f.asked('account.set') == [{'name': 'user1', 'enabled': False}]
+        assert f.run('account', 'set', 'user1', '--promote', '--md5-etag', 'yes').returncode == 0
+        assert f.asked('account.set')[1] == {'name': 'user1', 'promote': True, 'md5_etag': True}
         assert f.run('account', 'set', 'user1').returncode == 2
         assert f.run('account', 'set', 'user1', '--enabled', 'perhaps').returncode == 2
         assert 'AK2' in f.run('account', 'rotate', 'user1').stdout
