@@ -91,7 +91,7 @@ def test_mmlsattr_shows_metadata_and_tags_as_extended_attributes(site):
                          'user.storage_class:   "STANDARD"'))
     expect(site.played.after('mmlsattr', 1),
            *lsattr_lines(site, 'file1', 'user.noobaa.content_type: "application/octet-stream"',
-                         'user.noobaa.tag.action: "migrate"', 'user.storage_class:   "STANDARD"'))
+                         'user.storage_class:   "STANDARD"', 'user.noobaa.tag.action: "migrate"'))
 
 
 def blocks(text):
