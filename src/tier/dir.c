@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define SIDECAR_MAX (4UL << 20)
-#define GET_BUFFER  (256UL << 10)
 
 struct dir_tier {
     char *path;
@@ -182,20 +181,22 @@ static int dir_stat(void *self, const struct uuid *id, const struct tier_locatio
     return open_copy(self, id, &fd, size, err);
 }
 
-/* Gives the data between off and end, which is no hole, to sink. */
-static int send_range(struct dir_tier *d, const char *key, int fd, uint64_t off, uint64_t end,
+struct range {
+    const char *key;
+    int fd;
+    uint64_t off, end; /* no hole */
+};
+
+static int send_range(struct dir_tier *d, const struct range *r, void *buf, size_t cap,
                       tier_sink_fn *sink, void *arg, struct err *err)
 {
-    auto_free char *b = malloc(GET_BUFFER);
-    if (b == NULL)
-        return err_sys(err, ENOMEM, "%s", d->path);
-    while (off < end) {
-        size_t n = end - off < GET_BUFFER ? (size_t)(end - off) : GET_BUFFER;
-        ssize_t got = io_pread_full(fd, b, n, (off_t)off);
+    for (uint64_t off = r->off; off < r->end;) {
+        size_t n = r->end - off < cap ? (size_t)(r->end - off) : cap;
+        ssize_t got = io_pread_full(r->fd, buf, n, (off_t)off);
         if (got < (ssize_t)n)
-            return err_sys(err, got < 0 ? (int)-got : EIO, "%s/%s at byte %llu", d->path, key,
+            return err_sys(err, got < 0 ? (int)-got : EIO, "%s/%s at byte %llu", d->path, r->key,
                            (unsigned long long)off);
-        int rc = sink(arg, off, b, n, err);
+        int rc = sink(arg, off, buf, n, err);
         if (rc < 0)
             return rc;
         off += n;
@@ -203,8 +204,8 @@ static int send_range(struct dir_tier *d, const char *key, int fd, uint64_t off,
     return 0;
 }
 
-static int dir_get(void *self, const struct uuid *id, const struct tier_location *loc,
-                   tier_sink_fn *sink, void *arg, struct err *err)
+static int dir_get(void *self, const struct uuid *id, const struct tier_location *loc, void *buf,
+                   size_t cap, tier_sink_fn *sink, void *arg, struct err *err)
 {
     struct dir_tier *d = self;
     auto_close int fd = -1;
@@ -218,7 +219,8 @@ static int dir_get(void *self, const struct uuid *id, const struct tier_location
         if (data < 0)
             break; /* only a hole is left */
         off_t end = lseek(fd, data, SEEK_HOLE);
-        rc = send_range(d, key, fd, (uint64_t)data, (uint64_t)end, sink, arg, err);
+        struct range r = {key, fd, (uint64_t)data, (uint64_t)end};
+        rc = send_range(d, &r, buf, cap, sink, arg, err);
         off = end;
     }
     return rc;

@@ -90,12 +90,12 @@ static int fault_stat(void *self, const struct uuid *id, const struct tier_locat
     return rc != 0 ? rc : tier_verify(f->inner, id, loc, NULL, size, err);
 }
 
-static int fault_get(void *self, const struct uuid *id, const struct tier_location *loc,
-                     tier_sink_fn *sink, void *arg, struct err *err)
+static int fault_get(void *self, const struct uuid *id, const struct tier_location *loc, void *buf,
+                     size_t cap, tier_sink_fn *sink, void *arg, struct err *err)
 {
     struct fault *f = self;
     int rc = planned(f, GET, err);
-    return rc != 0 ? rc : tier_get(f->inner, id, loc, sink, arg, err);
+    return rc != 0 ? rc : tier_get(f->inner, id, loc, buf, cap, sink, arg, err);
 }
 
 static int fault_remove(void *self, const struct uuid *id, const struct tier_location *loc,

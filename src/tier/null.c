@@ -48,10 +48,10 @@ static int null_stat(void *self, const struct uuid *id, const struct tier_locati
     return err_set(err, -ENODATA, "null: %s: this tier keeps nothing", loc->key);
 }
 
-static int null_get(void *self, const struct uuid *id, const struct tier_location *loc,
-                    tier_sink_fn *sink, void *arg, struct err *err)
+static int null_get(void *self, const struct uuid *id, const struct tier_location *loc, void *buf,
+                    size_t cap, tier_sink_fn *sink, void *arg, struct err *err)
 {
-    (void)sink, (void)arg;
+    (void)buf, (void)cap, (void)sink, (void)arg;
     return null_stat(self, id, loc, NULL, err);
 }
 

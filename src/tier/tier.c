@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tier/tier.h"
 
+#include "base/cleanup.h"
 #include "base/mem.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define VERIFY_BUFFER (256UL << 10)
 
 struct tier {
     const struct tier_ops *ops;
@@ -180,7 +183,10 @@ int tier_verify(struct tier *t, const struct uuid *id, const struct tier_locatio
         return 0;
     auto_digest struct digest *d = digest_new(want->alg);
     struct check c = {.digest = d};
-    rc = tier_get(t, id, loc, check_sink, &c, err);
+    auto_free void *buf = malloc(VERIFY_BUFFER);
+    if (buf == NULL)
+        return err_sys(err, ENOMEM, "%s", t->name);
+    rc = tier_get(t, id, loc, buf, VERIFY_BUFFER, check_sink, &c, err);
     if (rc != 0)
         return rc;
     digest_zeros(d, length - c.next);
@@ -205,12 +211,12 @@ static int counting_sink(void *arg, uint64_t off, const void *data, size_t n, st
     return c->sink(c->arg, off, data, n, err);
 }
 
-int tier_get(struct tier *t, const struct uuid *id, const struct tier_location *loc,
-             tier_sink_fn *sink, void *arg, struct err *err)
+int tier_get(struct tier *t, const struct uuid *id, const struct tier_location *loc, void *buf,
+             size_t cap, tier_sink_fn *sink, void *arg, struct err *err)
 {
     struct counting c = {t, sink, arg};
     t->counts.gets++;
-    return counted(t, t->ops->get(t->self, id, loc, counting_sink, &c, err));
+    return counted(t, t->ops->get(t->self, id, loc, buf, cap, counting_sink, &c, err));
 }
 
 int tier_remove(struct tier *t, const struct uuid *id, const struct tier_location *loc,

@@ -102,8 +102,8 @@ struct tier_ops {
     int (*sync)(void *self, struct err *err);
     int (*stat)(void *self, const struct uuid *id, const struct tier_location *loc, uint64_t *size,
                 struct err *err);
-    int (*get)(void *self, const struct uuid *id, const struct tier_location *loc,
-               tier_sink_fn *sink, void *arg, struct err *err);
+    int (*get)(void *self, const struct uuid *id, const struct tier_location *loc, void *buf,
+               size_t cap, tier_sink_fn *sink, void *arg, struct err *err);
     int (*remove)(void *self, const struct uuid *id, const struct tier_location *loc,
                   struct err *err);
     int (*list)(void *self, tier_list_fn *fn, void *arg, struct err *err);
@@ -162,10 +162,11 @@ int tier_sync(struct tier *t, struct err *err);
 int tier_verify(struct tier *t, const struct uuid *id, const struct tier_location *loc,
                 const struct tier_digest *want, uint64_t *size, struct err *err);
 
-/* Gives the data of a copy to sink. Returns 0, TIER_ABSENT (also when another id lies there), or a
- * negative code; err names the place on the medium. */
-int tier_get(struct tier *t, const struct uuid *id, const struct tier_location *loc,
-             tier_sink_fn *sink, void *arg, struct err *err);
+/* Gives the data of a copy to sink, through buf of cap (> 0) bytes, the caller's. Returns 0,
+ * TIER_ABSENT (also when another id lies there), or a negative code; err names the place on the
+ * medium. */
+int tier_get(struct tier *t, const struct uuid *id, const struct tier_location *loc, void *buf,
+             size_t cap, tier_sink_fn *sink, void *arg, struct err *err);
 
 /* Forgets a copy. Returns 0, TIER_ABSENT, or a negative code. Durable after tier_sync. */
 int tier_remove(struct tier *t, const struct uuid *id, const struct tier_location *loc,
@@ -191,6 +192,22 @@ int tier_dir_open(const char *path, struct tier **out, struct err *err);
 
 /* Takes everything and keeps nothing; a get is -ENODATA. For measuring the rest. Never NULL. */
 struct tier *tier_null_open(void);
+
+struct ltfs_volume;
+
+/* Room for a tape entry's names of attributes that the tape tier itself writes. They stand in the
+ * index, so a foreign reader sees user.firn.archive and so on. */
+#define TIER_XATTR_ARCHIVE "firn.archive" /* archive id, text form */
+#define TIER_XATTR_FS      "firn.fs"      /* name of the file system */
+#define TIER_XATTR_PATH    "firn.path"    /* path in it when it was archived */
+
+/*
+ * A mounted LTFS volume (borrowed; it must outlive the tier). A copy lies at /<fs>/<path>; when
+ * another archive has that name there, at /<fs>/<path>.~<8 hex digits of the id>~, and when even
+ * that cannot be (a component of the path is a file there) at /<fs>/.firn/<id>. name (copied)
+ * stands in error texts: the barcode. Never NULL.
+ */
+struct tier *tier_tape_open(struct ltfs_volume *v, const char *name);
 
 /*
  * A layer over inner (owned from now on) that fails on demand: spec is "op:n:error" with op one of

@@ -83,12 +83,19 @@ static int to_memory(void *arg, uint64_t off, const void *p, size_t n, struct er
     return 0;
 }
 
+static int get(struct fixture *f, const struct uuid *id, const struct tier_location *loc,
+               struct sink *s)
+{
+    uint8_t buf[70000];
+    return tier_get(f->t, id, loc, buf, sizeof(buf), to_memory, s, &f->err);
+}
+
 static void assert_same(struct fixture *f, const struct tier_object *o,
                         const struct tier_location *loc, const uint8_t *want)
 {
     auto_free uint8_t *data = xzalloc(o->size + 1);
     struct sink s = {.data = data, .size = o->size};
-    assert_int_equal(tier_get(f->t, &o->id, loc, to_memory, &s, &f->err), 0);
+    assert_int_equal(get(f, &o->id, loc, &s), 0);
     assert_memory_equal(data, want, o->size);
 }
 
@@ -105,7 +112,7 @@ static void a_copy_comes_back_byte_for_byte(void **state)
     assert_int_equal(tier_sync(f->t, &f->err), 0);
     if (cannot_get(f)) {
         struct sink s = {0};
-        assert_int_equal(tier_get(f->t, &o.id, &loc, to_memory, &s, &f->err), -ENODATA);
+        assert_int_equal(get(f, &o.id, &loc, &s), -ENODATA);
         return;
     }
     assert_same(f, &o, &loc, f->data);
@@ -175,7 +182,7 @@ static void another_id_is_absent(void **state)
     assert_int_equal(tier_sync(f->t, &f->err), 0);
     if (cannot_get(f))
         return;
-    assert_int_equal(tier_get(f->t, &other, &loc, to_memory, &s, &f->err), TIER_ABSENT);
+    assert_int_equal(get(f, &other, &loc, &s), TIER_ABSENT);
     assert_int_equal(tier_verify(f->t, &other, &loc, NULL, NULL, &f->err), TIER_ABSENT);
 }
 
@@ -221,7 +228,7 @@ static void a_sinks_error_is_passed_on(void **state)
     assert_int_equal(tier_sync(f->t, &f->err), 0);
     if (cannot_get(f))
         return;
-    assert_int_equal(tier_get(f->t, &o.id, &loc, to_memory, &s, &f->err), -ENOSPC);
+    assert_int_equal(get(f, &o.id, &loc, &s), -ENOSPC);
     assert_non_null(strstr(f->err.text, "the sink is full"));
 }
 

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/engine_impl.h"
+
+#include "base/crash.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "codec/encode.h"
+#include "engine/attr.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#define XATTR_LIST_MAX  65536 /* what listxattr(2) may give (XATTR_LIST_MAX of the kernel) */
+#define XATTR_VALUE_MAX 65536
+
+/* Outcomes of copying one file, besides negative failures of the volume. */
+enum { COPIED = 0, FILE_FAILED = 1, VOLUME_FULL = 2 };
+
+/* What travels with the data: names, values, all owned. */
+struct xattrs {
+    struct tier_xattr *v;
+    size_t n;
+};
+
+struct reader {
+    int fd;
+    struct digest *strong; /* XXH3-128 for the catalogue */
+    struct digest *named;  /* ltfs.hash.*, or NULL */
+    void *buf;
+    size_t cap;
+};
+
+void mfile_fail(struct mfile *f, const char *code, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    free(f->message);
+    f->message = xstrdup(text);
+    f->code = code;
+    f->over = true;
+}
+
+static void fail_locked(struct batch *b, struct mfile *f, const char *code, const char *text)
+{
+    lock_scope(&b->lock);
+    if (!f->over)
+        mfile_fail(f, code, "%s", text);
+}
+
+/* The file is not what it was: try it again later, or say so. */
+static void changed(struct batch *b, struct mfile *f)
+{
+    lock_scope(&b->lock);
+    if (f->over)
+        return;
+    mfile_fail(f, CODE_CHANGED, "changed while it was copied, %d times; it stays resident",
+               f->attempt + 1);
+    f->retry = f->attempt < b->e->conf->migrate.retries;
+}
+
+static void xattrs_fini(struct xattrs *x)
+{
+    for (size_t i = 0; i < x->n; i++) {
+        free((char *)(uintptr_t)x->v[i].key);
+        free((void *)(uintptr_t)x->v[i].value);
+    }
+    free(x->v);
+}
+
+static void xattr_add(struct xattrs *x, const char *key, const void *value, size_t len)
+{
+    void *copy = xzalloc(len + 1);
+    memcpy(copy, value, len);
+    x->v = xrealloc_array(x->v, x->n + 1, sizeof(*x->v));
+    x->v[x->n++] = (struct tier_xattr){.key = xstrdup(key), .value = copy, .len = len};
+}
+
+/* User's attributes go along under their names without "user."; names that only firn and LTFS may
+ * write stay behind, or a user could forge them. */
+static bool travels(const char *name)
+{
+    return strncmp(name, "user.", 5) == 0 && name[5] != '\0' &&
+           strncmp(name, "user.firn.", 10) != 0 && strncmp(name, "user.ltfs.", 10) != 0;
+}
+
+static void read_xattrs(int fd, struct xattrs *x)
+{
+    auto_free char *names = xzalloc(XATTR_LIST_MAX);
+    auto_free char *value = xzalloc(XATTR_VALUE_MAX);
+    ssize_t n = flistxattr(fd, names, XATTR_LIST_MAX);
+    for (char *p = names; n > 0 && p < names + n; p += strlen(p) + 1) {
+        if (!travels(p))
+            continue;
+        ssize_t len = fgetxattr(fd, p, value, XATTR_VALUE_MAX);
+        if (len >= 0)
+            xattr_add(x, p + 5, value, (size_t)len);
+    }
+}
+
+static void digest_both(struct reader *r, const void *p, size_t n)
+{
+    digest_update(r->strong, p, n);
+    if (r->named != NULL)
+        digest_update(r->named, p, n);
+}
+
+static void digest_hole(struct reader *r, uint64_t n)
+{
+    static const uint8_t zeros[65536];
+    while (n > 0) {
+        size_t part = n < sizeof(zeros) ? (size_t)n : sizeof(zeros);
+        digest_both(r, zeros, part);
+        n -= part;
+    }
+}
+
+/* Copies the bytes from off to end. Returns 0, -ESTALE when the file is shorter than that, a
+ * negated errno of the file as FILE_FAILED with err, or what the tier says. */
+static int copy_range(struct reader *r, struct tier *t, uint64_t off, uint64_t end, struct err *err)
+{
+    while (off < end) {
+        size_t n = end - off < r->cap ? (size_t)(end - off) : r->cap;
+        ssize_t got = io_pread_full(r->fd, r->buf, n, (off_t)off);
+        if (got < 0) {
+            (void)err_sys(err, (int)-got, "reading at byte %llu", (unsigned long long)off);
+            return FILE_FAILED;
+        }
+        if ((size_t)got < n)
+            return -ESTALE;
+        digest_both(r, r->buf, n);
+        int rc = tier_put_write(t, off, r->buf, n, err);
+        if (rc != 0)
+            return rc == TIER_FULL ? VOLUME_FULL : rc;
+        off += n;
+    }
+    return 0;
+}
+
+/* Copies all data, passing over holes. */
+static int copy_data(struct reader *r, struct tier *t, uint64_t size, struct err *err)
+{
+    uint64_t off = 0;
+    while (off < size) {
+        off_t data = lseek(r->fd, (off_t)off, SEEK_DATA);
+        if (data < 0 && errno != ENXIO)
+            data = (off_t)off; /* a file system without SEEK_DATA has no holes to tell */
+        if (data < 0 || (uint64_t)data > size)
+            data = (off_t)size;
+        digest_hole(r, (uint64_t)data - off);
+        off = (uint64_t)data;
+        if (off >= size)
+            break;
+        off_t hole = lseek(r->fd, data, SEEK_HOLE);
+        uint64_t end = hole < 0 || (uint64_t)hole > size ? size : (uint64_t)hole;
+        int rc = copy_range(r, t, off, end, err);
+        if (rc != 0)
+            return rc;
+        off = end;
+    }
+    return 0;
+}
+
+/* The digest of the first copy is that of all: a file that gives another one has changed. */
+static bool same_digest(struct batch *b, struct mfile *f, const uint8_t *value)
+{
+    lock_scope(&b->lock);
+    if (!f->digested) {
+        memcpy(f->digest, value, sizeof(f->digest));
+        f->digested = true;
+    }
+    return memcmp(f->digest, value, sizeof(f->digest)) == 0;
+}
+
+/* Ends the put with the digests as attributes. */
+static int end_put(struct edrive *d, struct batch *b, struct mfile *f, struct reader *r,
+                   struct mcopy *c, struct err *err)
+{
+    uint8_t value[DIGEST_MAX];
+    char hex[ENCODE_HEX_SIZE(DIGEST_MAX)];
+    char key[48];
+    struct tier_xattr x = {.key = key, .value = hex};
+    (void)digest_final(r->strong, value);
+    if (file_snapshot_unchanged(r->fd, &f->snap, err) != 0 || !same_digest(b, f, value)) {
+        tier_put_abort(d->tier);
+        changed(b, f);
+        return FILE_FAILED;
+    }
+    if (r->named != NULL) {
+        size_t n = digest_final(r->named, value);
+        encode_hex(value, n, hex);
+        (void)snprintf(key, sizeof(key), "ltfs.hash.%ssum",
+                       digest_name(digest_algorithm(r->named)));
+        x.len = strlen(hex);
+    }
+    int rc = tier_put_end(d->tier, &x, r->named != NULL ? 1 : 0, &c->loc, err);
+    return rc == TIER_FULL ? VOLUME_FULL : rc;
+}
+
+static int put_file(struct edrive *d, struct batch *b, struct mfile *f, struct reader *r,
+                    struct mcopy *c, struct err *err)
+{
+    struct xattrs x = {0};
+    read_xattrs(r->fd, &x);
+    struct tier_object o = {.id = f->archive,
+                            .fs = f->fs->conf->name,
+                            .path = f->path,
+                            .size = f->snap.size,
+                            .mtime_ns = f->snap.mtime_ns,
+                            .xattrs = x.v,
+                            .nxattrs = x.n};
+    int rc = tier_put_begin(d->tier, &o, err);
+    xattrs_fini(&x);
+    if (rc != 0)
+        return rc == TIER_FULL ? VOLUME_FULL : rc;
+    rc = copy_data(r, d->tier, f->snap.size, err);
+    if (rc == -ESTALE) {
+        tier_put_abort(d->tier);
+        changed(b, f);
+        return FILE_FAILED;
+    }
+    if (rc != 0) {
+        tier_put_abort(d->tier);
+        if (rc == FILE_FAILED)
+            fail_locked(b, f, CODE_FAILED, err->text);
+        return rc;
+    }
+    return end_put(d, b, f, r, c, err);
+}
+
+/* Copies one file to the mounted volume: COPIED, FILE_FAILED (it has its result), VOLUME_FULL, or a
+ * negative code of the volume with err. */
+static int copy_one(struct edrive *d, struct batch *b, struct mfile *f, struct mcopy *c,
+                    struct err *err)
+{
+    enum digest_alg alg = DIGEST_CRC32;
+    auto_close int fd = fs_open_id(f->fs->fs, &f->id, O_RDONLY | O_NOATIME | O_NONBLOCK, err);
+    if (fd < 0) {
+        fail_locked(b, f, fd == -ESTALE ? CODE_ABSENT : CODE_FAILED,
+                    fd == -ESTALE ? "file not found: it was deleted" : err->text);
+        return FILE_FAILED;
+    }
+    bool hashed = attr_get_bool(d->e->cat, "filehash_enable") &&
+                  digest_parse(d->e->conf->migrate.filehash, &alg) == 0;
+    auto_digest struct digest *strong = digest_new(DIGEST_XXH3_128);
+    auto_digest struct digest *named = hashed ? digest_new(alg) : NULL;
+    struct reader r = {fd, strong, named, bufpool_get(d->e->buffers), bufpool_size(d->e->buffers)};
+    int rc = put_file(d, b, f, &r, c, err);
+    bufpool_put(d->e->buffers, r.buf);
+    return rc;
+}
+
+/* What goes on during one stay of a piece of work on a volume. */
+struct stay {
+    struct edrive *d;
+    struct copy_work *w;
+    size_t *written; /* indexes of files whose copies wait for the sync */
+    size_t n;
+    int64_t bytes; /* since the last sync */
+    bool skipped;  /* something did not fit */
+};
+
+/* Rows of the catalogue for the copies of this stay. */
+static int catalogue(struct stay *s, struct err *err)
+{
+    struct batch *b = s->w->batch;
+    auto_free struct catalog_archive *a = xzalloc(s->n * sizeof(*a));
+    auto_free struct catalog_copy *c = xzalloc(s->n * sizeof(*c));
+    for (size_t i = 0; i < s->n; i++) {
+        const struct mfile *f = &b->files[s->written[i]];
+        const struct mcopy *m = &f->copies[s->w->pool];
+        a[i] = (struct catalog_archive){.archive = f->archive,
+                                        .fs = f->id.fs,
+                                        .ino = f->id.ino,
+                                        .gen = f->id.gen,
+                                        .handle_len = f->id.handle_len,
+                                        .size = f->snap.size,
+                                        .mtime_ns = f->snap.mtime_ns,
+                                        .path = f->path,
+                                        .digest_alg = DIGEST_XXH3_128,
+                                        .digest_len = sizeof(f->digest)};
+        memcpy(a[i].handle, f->id.handle, f->id.handle_len);
+        memcpy(a[i].digest, f->digest, sizeof(f->digest));
+        c[i] = (struct catalog_copy){.archive = f->archive,
+                                     .copy_no = m->copy_no,
+                                     .tier = "tape",
+                                     .volume = s->d->volume->row.id,
+                                     .path = m->loc.key,
+                                     .partition = 'a' + (int)m->loc.partition,
+                                     .start_block = m->loc.block,
+                                     .byte_offset = m->loc.byteoffset,
+                                     .length = f->snap.size};
+    }
+    return catalog_archive_add(s->d->e->cat, a, s->n, c, s->n, err);
+}
+
+static int check_written(struct stay *s, struct err *err)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        struct mfile *f = &s->w->batch->files[s->written[i]];
+        uint64_t size = 0;
+        int rc = tier_verify(s->d->tier, &f->archive, &f->copies[s->w->pool].loc, NULL, &size, err);
+        if (rc != 0 || size != f->snap.size)
+            return err_set(err, -EIO, "%s: the copy is not as written in the index of %s", f->path,
+                           s->d->volume->row.barcode);
+    }
+    return 0;
+}
+
+/*
+ * Makes what was written durable, checks it, and tells the catalogue: first of the copies, then of
+ * the volume's new generation, so that a crash between tape and catalogue shows as a generation
+ * that the next mount compares.
+ */
+static int settle(struct stay *s, struct err *err)
+{
+    if (s->n == 0)
+        return 0;
+    crash_point(CRASH_migrate_copied);
+    int rc = tier_sync(s->d->tier, err);
+    if (rc != 0)
+        return rc < 0 ? rc : err_set(err, -EIO, "index");
+    crash_point(CRASH_migrate_synced);
+    rc = check_written(s, err);
+    if (rc == 0)
+        rc = catalogue(s, err);
+    if (rc != 0)
+        return rc;
+    crash_point(CRASH_migrate_catalogued);
+    rc = mount_sync(s->d, err);
+    for (size_t i = 0; i < s->n; i++) {
+        struct mcopy *c = &s->w->batch->files[s->written[i]].copies[s->w->pool];
+        c->volume = s->d->volume->row.id;
+        c->done = true;
+    }
+    s->n = 0;
+    s->bytes = 0;
+    return rc;
+}
+
+/* The copies since the last sync are not to be trusted: they are made again elsewhere. */
+static void forget_written(struct stay *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        tier_location_fini(&s->w->batch->files[s->written[i]].copies[s->w->pool].loc);
+    s->n = 0;
+}
+
+static void avoid_volume(struct copy_work *w, const struct volume *v)
+{
+    if (w->avoided < CLONES_MAX)
+        w->avoid[w->avoided++] = v->row.id;
+}
+
+/* A write error: the tape takes no more data, what is on it stays readable. */
+static void volume_broke(struct stay *s, const struct err *why)
+{
+    log_err("cartridge %s: %s", s->d->volume->row.barcode, why->text);
+    forget_written(s);
+    volume_set_state(s->d->e, s->d->volume, VOL_REQ_REPLACE, why->text);
+    avoid_volume(s->w, s->d->volume);
+    /* Recovery at the next mount shows what is safe. */
+    tier_free(s->d->tier);
+    s->d->tier = NULL;
+    ltfs_volume_free(s->d->ltfs);
+    s->d->ltfs = NULL;
+}
+
+/* f does not fit. On a cartridge that holds nothing else it never will. */
+static void did_not_fit(struct stay *s, struct mfile *f)
+{
+    const struct volume *v = s->d->volume;
+    char text[256];
+    s->skipped = true;
+    if ((int64_t)f->snap.size < v->row.capacity && (v->row.files > 0 || s->n > 0))
+        return;
+    (void)snprintf(text, sizeof(text),
+                   "%llu bytes do not fit on one cartridge (%s: %lld bytes); a file is not spread "
+                   "over several",
+                   (unsigned long long)f->snap.size, v->row.barcode, (long long)v->row.capacity);
+    fail_locked(s->w->batch, f, CODE_FAILED, text);
+}
+
+static bool is_over(struct batch *b, struct mfile *f)
+{
+    lock_scope(&b->lock);
+    return f->over;
+}
+
+static int copy_next(struct stay *s, size_t i, struct err *err)
+{
+    struct batch *b = s->w->batch;
+    struct mfile *f = &b->files[i];
+    struct mcopy *c = &f->copies[s->w->pool];
+    if (!c->needed || c->done || is_over(b, f))
+        return 0;
+    int rc = copy_one(s->d, b, f, c, err);
+    if (rc == COPIED) {
+        s->written[s->n++] = i;
+        s->bytes += (int64_t)f->snap.size;
+        if (s->bytes >= s->d->e->conf->migrate.batch_bytes)
+            return settle(s, err);
+    } else if (rc == VOLUME_FULL) {
+        did_not_fit(s, f);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static bool all_done(const struct copy_work *w)
+{
+    struct batch *b = w->batch;
+    lock_scope(&b->lock);
+    for (size_t i = 0; i < b->n; i++) {
+        const struct mfile *f = &b->files[i];
+        if (f->copies[w->pool].needed && !f->copies[w->pool].done && !f->over)
+            return false;
+    }
+    return true;
+}
+
+void copy_run(struct edrive *d, struct copy_work *w, bool *again)
+{
+    struct batch *b = w->batch;
+    struct err err = {0};
+    auto_free size_t *written = xzalloc(b->n * sizeof(*written));
+    struct stay s = {.d = d, .w = w, .written = written};
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < b->n; i++) {
+        rc = copy_next(&s, i, &err);
+        if (rc == 0 && recall_presses(d))
+            break;
+    }
+    if (rc == 0)
+        rc = settle(&s, &err);
+    if (rc < 0)
+        volume_broke(&s, &err);
+    else if (s.skipped)
+        avoid_volume(w, d->volume);
+    *again = !all_done(w);
+}
+
+void copy_over(struct copy_work *w)
+{
+    struct batch *b = w->batch;
+    struct engine *e = b->e;
+    lock_scope(&e->lock);
+    free(w);
+    if (--b->copies_left > 0)
+        return;
+    LL_APPEND(e->finish, b);
+    (void)pthread_cond_broadcast(&e->plan);
+}
+
+/* Why no volume of p takes w's data, and what to do. */
+static void explain(const struct copy_work *w, const struct pool *p, char *text, size_t n)
+{
+    struct engine *e = w->batch->e;
+    struct volume *v = NULL;
+    size_t total = 0;
+    size_t missing = 0;
+    char trouble[256] = "";
+    lock_scope(&e->lock);
+    LL_FOREACH (p->lib->volumes, v) {
+        if (strcmp(v->row.pool, p->name) != 0)
+            continue;
+        total++;
+        missing += v->present ? 0 : 1;
+        if (v->trouble[0] != '\0')
+            (void)snprintf(trouble, sizeof(trouble), "%s", v->trouble);
+    }
+    (void)snprintf(text, n,
+                   "pool %s@%s has no cartridge with room for it (%zu assigned, %zu of them "
+                   "missing)%s%.200s; assign one: firn tape assign BARCODE -p %s -l %s",
+                   p->name, p->lib->conf->name, total, missing, trouble[0] != '\0' ? "; " : "",
+                   trouble, p->name, p->lib->conf->name);
+}
+
+void copy_give_up(struct copy_work *w)
+{
+    struct batch *b = w->batch;
+    char text[640];
+    explain(w, b->task->pools[w->pool], text, sizeof(text));
+    for (size_t i = 0; i < b->n; i++) {
+        struct mfile *f = &b->files[i];
+        if (f->copies[w->pool].needed && !f->copies[w->pool].done)
+            fail_locked(b, f, CODE_FAILED, text);
+    }
+    copy_over(w);
+}

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the engine share. Threads: one for each drive (copies to and from the volume
+ * that the drive holds), two planners (jobs to tape, jobs from tape), one finisher (records and
+ * release). They meet at queues under engine.lock.
+ *
+ * Lock order: library.robot (held over robot moves), then engine.lock (never held over I/O, the
+ * catalogue or a callback), then batch.lock. A volume is worked on only by the drive that reserved
+ * it.
+ */
+#ifndef ENGINE_ENGINE_IMPL_H
+#define ENGINE_ENGINE_IMPL_H
+
+#include "base/buf.h"
+#include "base/bufpool.h"
+#include "base/cleanup.h"
+#include "catalog/catalog.h"
+#include "codec/digest.h"
+#include "conf/conf.h"
+#include "engine/engine.h"
+#include "file/file.h"
+#include "tape/changer.h"
+#include "tape/ltfs.h"
+#include "tape/order.h"
+#include "tier/tier.h"
+
+#include <pthread.h>
+#include <uthash.h>
+#include <utlist.h>
+
+/* Kinds of jobs in the catalogue. Migrate and premigrate share one, so that a file is queued once.
+ */
+enum job_kind { JOB_TO_TAPE = 1, JOB_FROM_TAPE = 2 };
+
+/* Bits of catalog_task.options. */
+enum { TASK_RESIDENT = 1, TASK_TRANSPARENT = 2, TASK_BACKGROUND = 4 };
+
+/* Codes of job results. What follows the dot tells causes apart in counts and is not shown. */
+#define CODE_ABSENT  "GLESL400E"
+#define CODE_QUEUED  "GLESM431E"
+#define CODE_FAILED  "GLESM451W"
+#define CODE_SMALL   "GLESM451W.small"
+#define CODE_EARLY   "GLESM451W.early"
+#define CODE_CHANGED "GLESM451W.chg"
+#define CODE_CANCEL  "GLESM451W.can"
+#define CODE_NOT_MIG "-.notmig" /* a success: nothing was to be recalled */
+
+#define RELEASE_BATCH   64   /* files whose openers wait at once, file/file.h */
+#define RECALL_BATCH    256  /* recalled files that one sync makes durable */
+#define RECALL_BATCH_MS 100  /* or as long as this */
+#define RECALL_WINDOW   8192 /* recalls in memory, besides those that readers wait for */
+#define CLAIM_STEP      256  /* jobs claimed at a time */
+#define CLONES_MAX      8    /* drives that may die under one piece of work */
+
+/* A managed file system. */
+struct efs {
+    const struct conf_filesystem *conf;
+    struct fs *fs; /* NULL when it could not be opened */
+    struct uuid uuid;
+    char problem[256];
+};
+
+/* A task with jobs that have no result yet. */
+struct task {
+    int64_t id;
+    enum engine_task_type type;
+    int64_t options;
+    size_t npools;
+    struct pool *pools[ENGINE_POOLS_MAX];
+    int64_t left;      /* jobs without result */
+    int64_t unclaimed; /* of them, not taken from the catalogue yet (an upper bound) */
+    bool started;
+    bool cancelled;
+    int pins;    /* threads that look at it outside the lock */
+    bool dead;   /* ended and off the list; the last pin frees it */
+    bool direct; /* its one job never goes through the planner */
+    const char *stage;
+    struct task *prev, *next;
+};
+
+struct pool {
+    char name[CATALOG_NAME_MAX];
+    struct library *lib;
+    struct uuid id;
+    struct copy_work *queue; /* waiting pieces of work, oldest first */
+    bool deleted;
+    struct pool *next;
+};
+
+/* States of a volume that stand in the catalogue. Others ("missing", "mounted") are derived. */
+#define VOL_APPENDABLE   "appendable"
+#define VOL_FULL         "full"
+#define VOL_DATA_FULL    "data_full"
+#define VOL_RECALL_ONLY  "recall_only"
+#define VOL_UNASSIGNED   "unassigned"
+#define VOL_UNFORMATTED  "unformatted"
+#define VOL_MISMATCH     "label_mismatch"
+#define VOL_NEED_REPLACE "need_replace"
+#define VOL_REQ_REPLACE  "require_replace"
+#define VOL_INACCESSIBLE "inaccessible"
+
+struct volume {
+    struct catalog_volume row; /* barcode, state, counters as in the catalogue */
+    struct library *lib;
+    bool present;
+    bool fresh;       /* mounted and unchanged since: row agrees with the tape */
+    unsigned address; /* element where it is; valid when present */
+    enum changer_element_kind where;
+    struct edrive *drive; /* the drive that holds it, or NULL */
+    bool reserved;        /* a drive works on it */
+    struct recall *queue; /* recalls that wait for it */
+    size_t queued;
+    bool replan;       /* the queue changed since the last plan */
+    char trouble[256]; /* why the last mount failed */
+    int64_t remaining; /* bytes it still takes, as last seen; -1 unknown */
+    struct volume *next;
+};
+
+enum drive_work {
+    DRIVE_IDLE,
+    DRIVE_MOUNTING,
+    DRIVE_UNMOUNTING,
+    DRIVE_COPYING,
+    DRIVE_RECALLING,
+    DRIVE_ADMIN
+};
+
+struct edrive {
+    struct engine *e;
+    struct library *lib;
+    char serial[DRIVE_SERIAL_MAX];
+    char product[DRIVE_SERIAL_MAX];
+    unsigned address;
+    struct drive *drive;
+    pthread_t thread;
+    bool thread_runs;
+    struct volume *volume;    /* in the drive */
+    struct ltfs_volume *ltfs; /* mounted, or NULL */
+    struct tier *tier;        /* over ltfs */
+    uint64_t head;            /* block of the data partition where the last read ended */
+    enum drive_work work;
+    int64_t task_id; /* at work for, 0 none */
+    struct catalog_drive row;
+    uint64_t seen_read, seen_written; /* of the drive's counters, counted in row */
+    int failures;                     /* mounts that failed in a row */
+    char problem[CATALOG_TEXT_MAX];
+    struct edrive *next;
+};
+
+struct library {
+    const struct conf_library *conf;
+    struct changer *changer; /* NULL with a problem */
+    struct clock *clock;     /* simulated, or NULL */
+    pthread_mutex_t robot;
+    struct edrive *drives;
+    struct volume *volumes; /* by barcode */
+    size_t slots;
+    char problem[256];
+};
+
+/* ---- to tape ---- */
+
+struct mcopy {
+    bool needed; /* this pool lacks a copy */
+    bool done;   /* durable */
+    int copy_no;
+    int64_t volume;
+    struct tier_location loc;
+};
+
+/* A file of a batch. Only the thread that has the batch, or a drive's thread for its own pool's
+ * mcopy, touches it; shared parts are under batch.lock. */
+struct mfile {
+    int64_t job;
+    int attempt;
+    char *path;
+    struct efs *fs;
+    struct file_id id;
+    struct file_snapshot snap;
+    struct uuid archive;
+    bool digested;     /* digest is set: by the first copy, or from the catalogue */
+    struct uuid stale; /* archive of the file's older data: garbage once this one holds */
+    bool has_stale;
+    bool replica;       /* the archive was there before; further copies are made */
+    uint8_t digest[16]; /* XXH3-128 of all bytes */
+    struct mcopy copies[ENGINE_POOLS_MAX];
+    struct file_release *release;
+    bool premigrated;
+    bool stub;        /* migrated now, or was before */
+    bool in_use;      /* the last try to release met another opener */
+    bool over;        /* has its result */
+    bool retry;       /* result: back into the queue */
+    const char *code; /* NULL: done */
+    char *message;
+};
+
+struct batch {
+    struct engine *e;
+    struct task *task;
+    struct mfile *files;
+    size_t n;
+    pthread_mutex_t lock;
+    size_t copies_left; /* pieces of work not done */
+    struct batch *next;
+};
+
+/* The copies of one batch that one pool gets. */
+struct copy_work {
+    struct batch *batch;
+    size_t pool;               /* index in the task's pools and the files' copies */
+    int64_t avoid[CLONES_MAX]; /* volumes that failed or were too full for the rest */
+    size_t avoided;
+    struct copy_work *prev, *next;
+};
+
+/* ---- from tape ---- */
+
+/* Somebody who waits for a recall: a job, or a reader. */
+struct waiter {
+    struct task *task; /* NULL: a reader without job */
+    int64_t job;
+    struct waiter *next;
+};
+
+struct recall_copy {
+    struct volume *volume;
+    struct tier_location loc;
+    int copy_no;
+    bool tried;
+};
+
+/* What names a file in the hash of recalls. All bytes count: zero it first. */
+struct recall_key {
+    uint64_t fs; /* index in engine.fs */
+    uint64_t ino;
+    uint64_t gen;
+};
+
+/* One file that is to come back, whoever asked and however often. */
+struct recall {
+    struct efs *fs;
+    struct file_id id;
+    struct recall_key key;
+    char *path;
+    struct uuid archive;
+    uint64_t size;
+    int digest_alg; /* -1: none */
+    uint8_t digest[DIGEST_MAX];
+    struct recall_copy copies[ENGINE_POOLS_MAX + 1];
+    size_t ncopies;
+    size_t current; /* index in copies */
+    bool resident;  /* all who asked want no record kept */
+    bool reader;    /* somebody is blocked */
+    bool gone;      /* the file itself is */
+    bool finished;  /* result is valid */
+    int result;
+    struct err err;
+    int refs;           /* readers that will look at the result, and the queue */
+    int64_t created_ns; /* monotonic */
+    struct waiter *waiters;
+    struct file_refill *refill;
+    UT_hash_handle hh;
+    struct recall *prev, *next; /* in a volume's queue, or a drive's batch */
+};
+
+/* ---- work on a cartridge that somebody waits for ---- */
+
+struct admin {
+    struct volume *volume;
+    bool unmounted; /* the cartridge is to be loaded but not mounted */
+    int (*run)(struct edrive *d, void *arg, struct err *err);
+    void *arg;
+    bool taken, done;
+    int rc;
+    struct err err;
+    struct admin *prev, *next;
+};
+
+struct engine {
+    const struct conf *conf;
+    struct catalog *cat;
+    struct bufpool *buffers;
+    int64_t started_ns;
+    struct efs *fs;
+    size_t nfs;
+    struct library *libs;
+    size_t nlibs;
+    struct pool *pools;
+
+    pthread_mutex_t lock;
+    pthread_cond_t work;    /* drives: something may be to do */
+    pthread_cond_t plan;    /* planners and finisher */
+    pthread_cond_t changed; /* waiters: a task ended, a recall ended, a drive became idle */
+    bool stopping;
+    int drains;         /* drain operations that hold the drives */
+    struct task *tasks; /* open ones, oldest first */
+    size_t batches;     /* between planner and result */
+    struct batch *finish;
+    struct admin *admins;
+    struct recall *recalls; /* hash of those in memory */
+    size_t window;          /* of them, planned (not by readers) */
+    int64_t recalls_open;   /* jobs from tape without result, all of them */
+    pthread_t planner_to, planner_from, finisher;
+    int threads;
+    int callers; /* threads of others that wait in here */
+};
+
+/* ---- engine.c, fsmap ---- */
+
+/* The file system of this uuid, name, or holding absolute path; NULL when there is none. */
+struct efs *efs_by_uuid(struct engine *e, const struct uuid *uuid);
+struct efs *efs_by_name(struct engine *e, const char *name);
+struct efs *efs_by_path(struct engine *e, const char *path);
+
+/* 63-bit number for ids, from n bytes of p: never negative. */
+int64_t id_number(const void *p, size_t n);
+
+/* ---- task.c ---- */
+
+/* "migrate" and so on; static. */
+const char *task_type_name(enum engine_task_type type);
+
+/* The type of this name; transparent_recall counts as recall. Returns 0 or -EINVAL. */
+int task_type_parse(const char *name, enum engine_task_type *out);
+
+/* The open task of this id, or NULL. engine.lock held. */
+struct task *task_find_locked(struct engine *e, int64_t id);
+
+/* Gives back a pin (t->pins) on a task. engine.lock held. */
+void task_unpin_locked(struct task *t);
+
+/* n jobs of t got results that the catalogue has already; t is freed when they were the last. Not
+ * under engine.lock. */
+void task_ended_jobs(struct engine *e, struct task *t, int64_t n);
+
+/* The file system that absolute path leads to, with *rel (the caller's) relative to its root; NULL
+ * when it leads to none. */
+struct efs *efs_resolve(struct engine *e, const char *path, char **rel);
+
+/* The end of one job, with what its task counts. */
+struct job_result {
+    struct task *task;
+    struct catalog_job_end end;
+};
+
+/* Stores n results durably and lets tasks end. Retries while the catalogue refuses. The strings are
+ * borrowed. Not under engine.lock. */
+void task_finish_jobs(struct engine *e, const struct job_result *r, size_t n);
+
+/* Loads open tasks from the catalogue at start. Returns 0 or a negative code. */
+int task_load_open(struct engine *e, struct err *err);
+
+/* Frees what task_load_open and commits made. */
+void task_free_all(struct engine *e);
+
+/* Adds an open task to the list; takes ownership. engine.lock held. */
+void task_open_locked(struct engine *e, struct task *t);
+
+/* Takes up to max queued jobs of t into *out. Returns 0 or a negative code with err. Not under
+ * engine.lock. An empty list means that none is left; t->unclaimed is then 0. */
+int task_claim(struct engine *e, struct task *t, size_t max, struct catalog_jobs *out,
+               struct err *err);
+
+/* Begins a task of one job that a reader waits for; the job never goes through the planner. Returns
+ * 0 with *task (open) and *job set; 1 when another task has a job for this file (*task is not open:
+ * the caller closes it in the catalogue and frees it); or a negative code. */
+int task_add_direct(struct engine *e, const struct file_id *id, const char *path,
+                    const struct uuid *archive, uint64_t size, struct task **task, int64_t *job,
+                    struct err *err);
+
+/* What is shown of a result code: without what follows the dot. */
+void code_shown(const char *code, char *out, size_t n);
+
+/* ---- plan_migrate.c, copy.c, finish.c ---- */
+
+/* Thread: claims jobs of tasks to tape, checks the files, makes batches. */
+void *migrate_planner(void *engine);
+
+/* Gives f its failure; message is made from the format. Under batch.lock when drives may work. */
+void mfile_fail(struct mfile *f, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* fs_sync of every file system that files of b without result are on; a failure is theirs. */
+void batch_sync(struct batch *b);
+
+/* Stores the results of a batch's files and frees it. */
+void batch_end(struct batch *b);
+
+/* Copies what w still needs to the volume mounted on d; called by d's thread. Returns 0 when the
+ * piece of work is over for this volume; *again is set when another volume must go on. */
+void copy_run(struct edrive *d, struct copy_work *w, bool *again);
+
+/* A piece of work is over: the batch goes on when it was the last. Frees w. */
+void copy_over(struct copy_work *w);
+
+/* Gives every file that w still needs the failure "no volume", and ends w. Not under engine.lock.
+ */
+void copy_give_up(struct copy_work *w);
+
+/* Thread: catalogue, records, release, results of batches. */
+void *migrate_finisher(void *engine);
+
+/* ---- recall.c, recall_run.c ---- */
+
+/* Thread: claims jobs of tasks from tape, finds copies, queues them at volumes. */
+void *recall_planner(void *engine);
+
+/* Recalls what waits for the volume mounted on d until its queue is empty, another volume's
+ * requests are over age, or the engine stops. Called by d's thread. */
+void recall_run(struct edrive *d);
+
+/* Puts r into the queue of its best copy's volume, or ends it with an error when none is left.
+ * engine.lock held; ended recalls go to *dead for recall_end_list (not under the lock). */
+void recall_route_locked(struct engine *e, struct recall *r, struct recall **dead);
+
+/* Frees r when the last reference goes. engine.lock held. */
+void recall_unref_locked(struct recall *r);
+
+/* Ends recalls: results of their jobs are stored, readers wake. Not under engine.lock. */
+void recall_end_list(struct engine *e, struct recall *list);
+
+/* Frees the recalls in memory, without results: their jobs are taken up at the next start. */
+void recall_free_all(struct engine *e);
+
+/* All recalls that wait for v look for another copy: v went away or broke. engine.lock held. */
+void recall_reroute_locked(struct engine *e, struct volume *v, struct recall **dead);
+
+/* Before any thread runs: finishes releases that a crash interrupted. */
+void repair_interrupted(struct engine *e);
+
+/* ---- library.c, sched.c, mount.c ---- */
+
+/* Opens the libraries, reads inventories, starts nothing. */
+int library_open_all(struct engine *e, struct err *err);
+
+/* Starts the drives' threads. */
+int drives_start(struct engine *e, struct err *err);
+
+/* Waits for the drives' threads (engine.stopping is set) and gives waiting copies back. */
+void library_close_all(struct engine *e);
+
+/* Frees libraries, drives, volumes and pools, after all threads ended. */
+void library_free_all(struct engine *e);
+
+/* Reads lib's inventory again: new and missing cartridges. *found and *missing (may be NULL) count
+ * them. */
+int library_scan(struct engine *e, struct library *lib, int *found, int *missing, struct err *err);
+
+/* By name; NULL when there is none. */
+struct library *library_find(struct engine *e, const char *name);
+struct pool *pool_find(struct engine *e, const char *name, const char *library);
+struct volume *volume_find_locked(struct engine *e, const char *barcode, const char *library);
+struct volume *volume_by_id_locked(struct engine *e, int64_t id);
+
+/* Resolves "pool@library" or "pool". Returns 0 with *out, or a negative code with err. */
+int pool_resolve(struct engine *e, const char *text, struct pool **out, struct err *err);
+
+/* Reads pools from the catalogue that are not known yet. */
+int pools_load(struct engine *e, struct err *err);
+
+/* Changes v's state and problem (NULL keeps it), stores the row. Not under engine.lock. */
+void volume_set_state(struct engine *e, struct volume *v, const char *state, const char *problem);
+
+/* Stores v's row. Not under engine.lock. */
+void volume_store(struct engine *e, struct volume *v);
+
+/* The state as shown: that of the row, or "missing". engine.lock held. */
+const char *volume_shown_state(const struct volume *v);
+
+/* Whether copies on v can be read now; whether it takes data. engine.lock held. */
+bool volume_readable(const struct volume *v);
+bool volume_appendable(const struct volume *v);
+
+/* Brings v into d: loaded, and mounted unless loaded_only. Called by d's thread with v reserved.
+ * Returns 0 or a negative code with err; v's and d's states tell the cause then. */
+int mount_volume(struct edrive *d, struct volume *v, bool loaded_only, struct err *err);
+
+/* Writes the index, saves a copy of it, puts the cartridge away. Called by d's thread. */
+int unmount_volume(struct edrive *d, struct err *err);
+
+/* Syncs the mounted volume and brings its row up to date. Called by d's thread. */
+int mount_sync(struct edrive *d, struct err *err);
+
+/* Saves the newest index of the mounted volume under state_dir/indexes. */
+void index_backup(struct edrive *d);
+
+/* Whether d should interrupt its copying: recalls wait that no other drive will take, or the engine
+ * stops or drains. Not under engine.lock. */
+bool recall_presses(struct edrive *d);
+
+/* Whether d should leave its volume: recalls elsewhere are over age, or the engine stops or drains.
+ * engine.lock held. */
+bool recall_ages_elsewhere(struct edrive *d);
+
+/* Runs a on a drive of its volume's library and waits. Returns what run returned, -ESHUTDOWN, or
+ * -ENODEV when no drive can do it. Not under engine.lock. */
+int admin_run(struct engine *e, struct admin *a, struct err *err);
+
+/* ---- tape tier: over a mounted volume (borrowed) ---- */
+
+/* Compares the mounted volume's index with the catalogue; called at mount when generations differ.
+ */
+int reconcile_volume(struct edrive *d, struct err *err);
+
+/* ---- tape_admin.c ---- */
+
+/* The mounted volume tells which pool it belonged to: an unassigned one goes back there. */
+void adopt_pool(struct edrive *d);
+
+/* ---- JSON helpers ---- */
+
+/* A library as op library.list shows it. engine.lock held. */
+cJSON *library_json(const struct library *lib);
+
+/* 0 when library is NULL, "" or known, else -ENOENT with err. */
+int check_library(struct engine *e, const char *library, struct err *err);
+
+/* A new result object into *result. Returns 0. */
+int op_result(cJSON *obj, cJSON **result);
+
+#endif
