@@ -428,6 +428,9 @@ cJSON *cmd_payload_drive(const cJSON *drive);
 cJSON *cmd_payload_pool(const cJSON *pool);
 cJSON *cmd_payload_task(const cJSON *task);
 
+/* As cmd_payload_task, with files, done, failed, bytes and counts: what task show gives. */
+cJSON *cmd_payload_task_result(const cJSON *task);
+
 /* An array of what shape makes of every element of list. */
 cJSON *cmd_payload_list(const cJSON *list, cJSON *(*shape)(const cJSON *));
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 
 #include <locale.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct cmd_program *const programs[] = {
@@ -195,6 +196,7 @@ static int dispatch(struct cmd_ctx *ctx, int argc, char **argv)
 int cmd_main(int argc, char **argv)
 {
     (void)setlocale(LC_CTYPE, "");
+    (void)unsetenv("POSIXLY_CORRECT"); /* options may stand behind operands */
     struct cmd_ctx ctx = {.program = argc > 0 ? find_program(argv[0]) : NULL};
     if (ctx.program == NULL)
         ctx.program = &cmd_program_firn;

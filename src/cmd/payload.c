@@ -150,6 +150,18 @@ cJSON *cmd_payload_task(const cJSON *task)
     return o;
 }
 
+cJSON *cmd_payload_task_result(const cJSON *task)
+{
+    static const char *const members[] = {"files", "done", "failed", "bytes_done", "bytes_total"};
+    cJSON *o = cmd_payload_task(task);
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+        json_add_int(o, members[i], json_int(task, members[i], 0));
+    const cJSON *counts = cJSON_GetObjectItemCaseSensitive(task, "counts");
+    if (counts != NULL)
+        (void)cJSON_AddItemToObject(o, "counts", cJSON_Duplicate(counts, true));
+    return o;
+}
+
 cJSON *cmd_payload_list(const cJSON *list, cJSON *(*shape)(const cJSON *))
 {
     cJSON *out = cJSON_CreateArray();

@@ -245,10 +245,7 @@ int cmd_task_show(struct cmd_ctx *ctx, const struct cmd_args *args)
         print_task(task);
         return results ? each_result(ctx, id, true, NULL) : 0;
     }
-    auto_json cJSON *shape = cmd_payload_task(task);
-    const cJSON *counts = cJSON_GetObjectItemCaseSensitive(task, "counts");
-    if (counts != NULL)
-        (void)cJSON_AddItemToObject(shape, "counts", cJSON_Duplicate(counts, true));
+    auto_json cJSON *shape = cmd_payload_task_result(task);
     if (results)
         rc = each_result(ctx, id, false, cJSON_AddArrayToObject(shape, "results"));
     return rc < 0 ? rc : cmd_print_payload(take_ptr(shape));

@@ -229,7 +229,7 @@ int cmd_task_report(struct cmd_ctx *ctx, const cJSON *task)
     if (rc < 0)
         return rc;
     if (ctx->json)
-        (void)cmd_print_payload(cJSON_Duplicate(full, true));
+        (void)cmd_print_payload(cmd_payload_task_result(full));
     else
         print_result_line(full, cJSON_GetObjectItemCaseSensitive(full, "counts"));
     if (!ok)

@@ -179,6 +179,22 @@ def test_results_are_read_page_by_page():
         assert [a['offset'] for a in f.asked('task.show')] == [0, 500, 1000, 1500, 2000]
 
 
+def test_json_gives_the_task_with_its_counts():
+    with Fake(answers(FAILED)) as f:
+        r = f.run('--json', 'file', 'migrate', '-p', 'p', '/a')
+        assert r.returncode == 1
+        got = json.loads(r.stdout)['payload'][0]
+        assert (got['id'], got['result'], got['files'], got['counts']) == ('1026@2026-02-18T20:02:38', 'failed', 2, COUNTS), got
+        same(r.stderr, 'GLESM451W: /fs1/b/one: why\n')
+        got = json.loads(f.run('task', 'show', '1026', '-r', '--json', name='eeadm').stdout)['payload'][0]
+        assert [x['path'] for x in got['results']] == ['/fs1/b/one', '/fs1/b/two'], got
+
+
+def test_options_may_follow_operands_whatever_the_environment_says():
+    with Fake(answers(task())) as f:
+        assert f.run('file', 'migrate', '/a', '-p', 'p', env={'POSIXLY_CORRECT': '1'}).returncode == 0
+
+
 def test_a_task_is_shown_with_all_its_facts():
     with Fake(answers(task(counts={**COUNTS, 'succeeded': 2}, inuse_tapes=['FIRN01L8']))) as f:
         same(f.run('task', 'show', '1026').stdout, '''Task ID:             1026
