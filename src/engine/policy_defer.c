@@ -73,8 +73,7 @@ static int write_out(struct list_file *f, struct err *err)
 }
 
 /* The documented record of mode prepare. Numbers are hexadecimal but for the lengths. */
-static void add_prepared(struct buf *b, const struct run *r, const struct policy_chosen *c,
-                         size_t at)
+static void add_prepared(struct buf *b, const struct policy_chosen *c, size_t at)
 {
     const char *pool = c->to_pool != NULL ? c->to_pool : c->from_pool;
     uint64_t weight = 0;
@@ -89,7 +88,6 @@ static void add_prepared(struct buf *b, const struct run *r, const struct policy
         buf_add(b, c->show, c->show_len);
     }
     buf_addc(b, '\n');
-    (void)r;
 }
 
 static void add_record(struct buf *b, const struct policy_rule *rule, const struct policy_chosen *c)
@@ -118,10 +116,10 @@ static int add_chosen(struct lists *l, const struct policy_chosen *c, size_t at,
                                                                               : rule->to_pool;
     bool prepare = l->run->mode == RUN_PREPARE;
     int rc = file_for(l, prepare ? "prepared" : what, prepare ? "" : name, &f, err);
-    if (rc != 0)
+    if (f == NULL)
         return rc;
     if (prepare)
-        add_prepared(&f->text, l->run, c, at);
+        add_prepared(&f->text, c, at);
     else
         add_record(&f->text, rule, c);
     l->run->counts.dispatched++;

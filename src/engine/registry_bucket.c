@@ -129,24 +129,23 @@ static bool is_dot(const char *name)
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-static int open_list(int dirfd, DIR **out)
+/* A stream over directory dirfd, which stays open; NULL with *rc set. */
+static DIR *open_list(int dirfd, int *rc)
 {
     auto_close int fd = openat(dirfd, ".", OPEN_DIR);
-    if (fd < 0)
-        return -errno;
-    *out = fdopendir(fd);
-    if (*out == NULL)
-        return -errno;
-    (void)take_fd(fd);
-    return 0;
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    *rc = d != NULL ? 0 : -errno;
+    if (d != NULL)
+        (void)take_fd(fd);
+    return d;
 }
 
 /* Returns 0 when nothing but firn's own is in the directory, -ENOTEMPTY, or another code. */
 static int check_empty(int dirfd)
 {
-    auto_closedir DIR *d = NULL;
-    int rc = open_list(dirfd, &d);
-    if (rc != 0)
+    int rc = 0;
+    auto_closedir DIR *d = open_list(dirfd, &rc);
+    if (d == NULL)
         return rc;
     for (;;) {
         errno = 0;
@@ -163,9 +162,9 @@ static int remove_tree(int dirfd, const char *name, int depth);
 /* Removes what is in directory dirfd; with own_only just firn's own. */
 static int remove_entries(int dirfd, bool own_only, int depth)
 {
-    auto_closedir DIR *d = NULL;
-    int rc = open_list(dirfd, &d);
-    if (rc != 0)
+    int rc = 0;
+    auto_closedir DIR *d = open_list(dirfd, &rc);
+    if (d == NULL)
         return rc;
     for (;;) {
         errno = 0;

@@ -177,6 +177,9 @@ static int raw_connect(struct fixture *f)
     return fd;
 }
 
+/* As raw_ask of a literal. */
+#define ASK(r, text) raw_ask(r, text, sizeof(text) - 1)
+
 /* Sends n bytes and returns the next line as a tree. */
 static cJSON *raw_ask(struct ctl_reader *r, const void *data, size_t n)
 {
@@ -285,10 +288,9 @@ static void a_line_may_come_byte_by_byte_and_many_in_one_write(void **state)
     const char *one = "{\"id\":\"a\",\"op\":\"echo\"}";
     for (const char *p = one; *p != '\0'; p++)
         assert_int_equal(ctl_send(r.fd, p, 1, LONG_MS), 0);
-    auto_json cJSON *a =
-        raw_ask(&r, "\n{\"id\":2,\"op\":\"echo\"}\n{\"id\":3,\"op\":\"fail\"}\n", 45);
-    auto_json cJSON *b = raw_ask(&r, "", 0);
-    auto_json cJSON *c = raw_ask(&r, "", 0);
+    auto_json cJSON *a = ASK(&r, "\n{\"id\":2,\"op\":\"echo\"}\n{\"id\":3,\"op\":\"fail\"}\n");
+    auto_json cJSON *b = ASK(&r, "");
+    auto_json cJSON *c = ASK(&r, "");
     assert_string_equal(json_str(a, "id", ""), "a");
     assert_int_equal(json_int(b, "id", 0), 2);
     assert_int_equal(json_int(c, "id", 0), 3);
@@ -297,31 +299,36 @@ static void a_line_may_come_byte_by_byte_and_many_in_one_write(void **state)
     ctl_reader_fini(&r);
 }
 
+#define B(text)                                                                                    \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
+
 static void garbage_is_answered_with_eproto_and_hurts_nobody(void **state)
 {
     static const struct {
         const char *bytes;
         size_t len;
     } bad[] = {
-        {"\xff\xfe\x01\n", 4},
-        {"\n", 1},
-        {"[1]\n", 4},
-        {"{\"id\":1,\"op\":\"echo\"} x\n", 23},
-        {"{\"op\":\"echo\"}\n", 14},
-        {"{\"id\":1,\"op\":\"e\\u0000cho\"}\n", 27},
-        {"{\"id\":1,\0\"op\":\"echo\"}\n", 22},
-        {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\n", 41},
+        B("\xff\xfe\x01\n"),
+        B("\n"),
+        B("[1]\n"),
+        B("{\"id\":1,\"op\":\"echo\"} x\n"),
+        B("{\"op\":\"echo\"}\n"),
+        B("{\"id\":1,\"op\":\"e\\u0000cho\"}\n"),
+        B("{\"id\":1,\0\"op\":\"echo\"}\n"),
+        B("[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\n"),
     };
     struct ctl_reader r = {.fd = raw_connect(*state)};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         auto_json cJSON *j = raw_ask(&r, bad[i].bytes, bad[i].len);
         assert_string_equal(error_code(j), "EPROTO");
     }
-    auto_json cJSON *no_op = raw_ask(&r, "{\"id\":1}\n", 9);
+    auto_json cJSON *no_op = ASK(&r, "{\"id\":1}\n");
     assert_string_equal(error_code(no_op), "EINVAL");
-    auto_json cJSON *no_args = raw_ask(&r, "{\"id\":1,\"op\":\"echo\",\"args\":3}\n", 30);
+    auto_json cJSON *no_args = ASK(&r, "{\"id\":1,\"op\":\"echo\",\"args\":3}\n");
     assert_string_equal(error_code(no_args), "EINVAL");
-    auto_json cJSON *ok = raw_ask(&r, "{\"id\":7,\"op\":\"echo\"}\n", 21);
+    auto_json cJSON *ok = ASK(&r, "{\"id\":7,\"op\":\"echo\"}\n");
     assert_non_null(cJSON_GetObjectItemCaseSensitive(ok, "result"));
     (void)close(r.fd);
     ctl_reader_fini(&r);
@@ -519,6 +526,7 @@ static void a_file_in_the_place_of_the_socket_is_left_alone(void **state)
     char path[128];
     (void)snprintf(path, sizeof(path), "%s/file", f->dir);
     auto_close int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
     struct ctl_server_config cfg = root_only;
     cfg.socket_path = path;
     assert_int_equal(ctl_server_start(&cfg, &s, &e), -EEXIST);
