@@ -50,15 +50,16 @@ static int add_job(struct db *db, struct add_arg *a, struct catalog_job *j, stru
     if (j->created_ns == 0)
         j->created_ns = a->now;
     j->task = a->task;
-    return db_int(db, &j->id, err,
-                  "INSERT INTO jobs(task, kind, state, fs, ino, gen, handle, path, archive, size,"
-                  " volume, block, priority, attempt, code, message, created, started, ended)"
-                  " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,?) RETURNING id",
-                  V(I(a->task), I(j->kind), I(j->state), I(a->fs_n), I(j->ino), I(j->gen),
-                    B(j->handle, j->handle_len), S(j->path), U(&j->archive), I(j->size),
-                    I(j->volume), I(j->block), I(j->priority), I(j->attempt), S(j->code),
-                    S(j->message), I(j->created_ns),
-                    I(j->state == CATALOG_JOB_QUEUED ? 0 : a->now)));
+    rc = db_run(db, err,
+                "INSERT INTO jobs(task, kind, state, fs, ino, gen, handle, path, archive, size,"
+                " volume, block, priority, attempt, code, message, created, started, ended)"
+                " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,?)",
+                V(I(a->task), I(j->kind), I(j->state), I(a->fs_n), I(j->ino), I(j->gen),
+                  B(j->handle, j->handle_len), S(j->path), U(&j->archive), I(j->size), I(j->volume),
+                  I(j->block), I(j->priority), I(j->attempt), S(j->code), S(j->message),
+                  I(j->created_ns), I(j->state == CATALOG_JOB_QUEUED ? 0 : a->now)));
+    j->id = sqlite3_last_insert_rowid(db->h);
+    return rc;
 }
 
 static int add_jobs(struct db *db, void *p, struct err *err)
