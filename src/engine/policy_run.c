@@ -53,9 +53,14 @@ void policy_runner_free(struct policy_runner *r)
 
 /* ---- output ---- */
 
+static bool is_dropped(const struct run_out *out, const char *text, size_t n)
+{
+    return out->fn == NULL || (out->errors_only && n > 2 && text[0] == '[' && text[1] != 'E');
+}
+
 static void say_line(struct run_out *out, const char *text, size_t n)
 {
-    if (out->fn == NULL)
+    if (is_dropped(out, text, n))
         return;
     auto_free char *line = xstrndup(text, n);
     cJSON *event = cJSON_CreateObject();
@@ -105,7 +110,8 @@ static bool is_time_to_tell(struct run_out *out)
 void run_progress(struct run_out *out, const char *stage, int64_t done, int64_t total,
                   int64_t bytes_done, int64_t bytes_total)
 {
-    if (out->fn == NULL || !is_time_to_tell(out))
+    bool last = total > 0 && done == total;
+    if (out->fn == NULL || (!is_time_to_tell(out) && !last))
         return;
     cJSON *event = cJSON_CreateObject();
     json_add_str(event, "kind", "progress");
@@ -161,6 +167,7 @@ static int take_numbers(struct run *r, const cJSON *args, struct err *err)
     if (level < POLICY_LEVEL_ERRORS || level > POLICY_LEVEL_ALL)
         return err_set(err, -EINVAL, "level is a number from 0 to 6");
     r->level = (enum policy_level)level;
+    r->out.errors_only = level == POLICY_LEVEL_ERRORS;
     int rc = take_number(args, "batch_files", BATCH_FILES, BATCH_FILES_MOST, &r->batch_files, err);
     if (rc == 0)
         rc = take_number(args, "parallel", PARALLEL, PARALLEL_MOST, &parallel, err);

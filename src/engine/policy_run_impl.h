@@ -31,6 +31,7 @@ enum run_mode {
 struct run_out {
     policy_run_event_fn *fn; /* NULL: nowhere */
     void *arg;
+    bool errors_only; /* lines "[I] ..." and "[W] ..." are dropped */
     pthread_mutex_t lock;
     int64_t last_ns; /* when progress was told last; under lock */
 };
@@ -74,7 +75,8 @@ void run_say(struct run_out *out, const struct buf *text);
 /* Sends one line in printf form. */
 void run_sayf(struct run_out *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Tells progress, unless that was done less than half a second ago. total < 0: not known. stage:
+/* Tells progress, unless that was done less than half a second ago; the end (done == total) is
+ * always told. total < 0: not known. stage:
  * one word. */
 void run_progress(struct run_out *out, const char *stage, int64_t done, int64_t total,
                   int64_t bytes_done, int64_t bytes_total);

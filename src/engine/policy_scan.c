@@ -364,6 +364,8 @@ static void report(struct run *r, struct scan *scan)
 {
     auto_buf struct buf b = {0};
     struct scan_counts c;
+    if (r->level < POLICY_LEVEL_SUMMARY)
+        return;
     scan_get_counts(scan, &c);
     policy_report_scan(&b, time_now_ns(), c.files, c.dirs, c.others, c.errors);
     run_say(&r->out, &b);
