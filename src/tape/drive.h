@@ -113,6 +113,8 @@ struct drive_fault_plan {
     uint64_t power_cut_at;  /* before the nth changing operation (write, mark, attribute, flush,
                                format) the power goes: it and everything later is -EIO */
     bool drop_unflushed;    /* power cut: what was not flushed is gone, overwritten is back */
+    bool hollow_first;      /* power cut: the first unflushed record has lost its bytes, what was
+                               written later survives (file systems do that) */
     bool tear_last;         /* power cut: the last unflushed record written keeps half its bytes */
     const char *cartridge;  /* the cartridge's directory, needed by power_cut_at;
                                borrowed for the drive's life */

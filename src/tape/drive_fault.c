@@ -26,7 +26,8 @@ struct drive_fault {
     struct drive_fault_plan plan;
     char *kept; /* directory of links to the durable state; NULL: not kept */
     uint64_t reads, writes, flushes, operations;
-    char last_record[64]; /* file name of the last record written and not flushed; "" */
+    char first_record[64]; /* file names of the first and last record written and not flushed; "" */
+    char last_record[64];
     char serial[DRIVE_SERIAL_MAX];
     char barcode[DRIVE_BARCODE_MAX];
 };
@@ -70,14 +71,14 @@ static int link_all(const char *from, const char *to, struct err *err)
     return 0;
 }
 
-/* Replaces file name in directory dir by its first half. */
-static int tear(const char *dir, const char *name, struct err *err)
+/* Replaces file name in directory dir by its first part'th part; 0: by nothing. */
+static int tear(const char *dir, const char *name, unsigned part, struct err *err)
 {
     auto_free char *data = NULL;
     size_t len = 0;
     auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = io_read_file(fd, name, SIZE_MAX / 4, &data, &len, err);
-    return rc < 0 ? rc : io_replace_durable(fd, name, data, len / 2, 0600, err);
+    return rc < 0 ? rc : io_replace_durable(fd, name, data, part == 0 ? 0 : len / part, 0600, err);
 }
 
 static int cut_power(struct drive_fault *f, struct err *err)
@@ -93,7 +94,9 @@ static int cut_power(struct drive_fault *f, struct err *err)
         now = xasprintf("%s.cut", f->plan.cartridge);
         rc = link_all(f->plan.cartridge, now, err);
         if (rc == 0 && f->plan.tear_last && f->last_record[0] != '\0')
-            rc = tear(now, f->last_record, err);
+            rc = tear(now, f->last_record, 2, err);
+        if (rc == 0 && f->plan.hollow_first && f->first_record[0] != '\0')
+            rc = tear(now, f->first_record, 0, err);
     }
     drive_close(take_ptr(f->inner));
     if (rc == 0)
@@ -133,6 +136,7 @@ static int before_write(struct drive_fault *f, struct err *err)
 
 static int keep(struct drive_fault *f, struct err *err)
 {
+    f->first_record[0] = '\0';
     f->last_record[0] = '\0';
     return f->kept == NULL ? 0 : link_all(f->plan.cartridge, f->kept, err);
 }
@@ -192,6 +196,8 @@ static int fault_write_record(struct drive *drv, const void *data, size_t len, s
         return rc;
     (void)snprintf(f->last_record, sizeof(f->last_record), "%u_%llu_R", pos.partition,
                    (unsigned long long)pos.block);
+    if (f->first_record[0] == '\0')
+        memcpy(f->first_record, f->last_record, sizeof(f->first_record));
     return drive_write_record(f->inner, data, len, err);
 }
 
