@@ -23,7 +23,11 @@
 #define LTFS_FIRST_INDEX     4     /* block of the first index construct's leading file mark */
 #define LTFS_DIR_DEPTH_MAX   512   /* nested directories */
 #define LTFS_XATTR_MAX       65536 /* bytes of a value */
-#define LTFS_KEY_MAX         1024  /* bytes of an xattr key */
+/* The checksum that ends an index text of firn's: 8 hex digits of CRC32C between these. */
+#define LTFS_SUM_BEGIN "<!-- firn crc32c "
+#define LTFS_SUM_END   " -->\n"
+#define LTFS_SUM_LEN   (sizeof(LTFS_SUM_BEGIN) - 1 + 8 + sizeof(LTFS_SUM_END) - 1)
+#define LTFS_KEY_MAX   1024 /* bytes of an xattr key */
 
 /* ---- tree ---- */
 

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "codec/digest.h"
 #include "codec/encode.h"
 
 #include <errno.h>
@@ -160,6 +161,9 @@ struct ltfs_parser {
     struct buf value;
     uint64_t highest;
     bool has_dir, has_uuid, has_generation;
+    struct digest *sum; /* of all bytes but the last ones, which tail holds back */
+    char tail[LTFS_SUM_LEN];
+    size_t tail_len;
 };
 
 static void stop(struct ltfs_parser *p, const char *why)
@@ -684,6 +688,7 @@ struct ltfs_parser *ltfs_parser_new(struct ltfs_index *ix, const char letters[DR
     p->head_only = head_only;
     p->nodes = xzalloc(LTFS_DIR_DEPTH_MAX * sizeof(*p->nodes));
     p->xml = ltfs_xml_new(p);
+    p->sum = digest_new(DIGEST_CRC32C);
     XML_SetElementHandler(p->xml, on_start, on_end);
     XML_SetCharacterDataHandler(p->xml, on_text);
     return p;
@@ -699,8 +704,42 @@ void ltfs_parser_free(struct ltfs_parser *p)
     free(p->key);
     buf_fini(&p->value);
     buf_fini(&p->text);
+    digest_free(p->sum);
     XML_ParserFree(p->xml);
     free(p);
+}
+
+/* Adds data to the checksum, except for the last bytes so far: they may be the checksum itself. */
+static void sum_up(struct ltfs_parser *p, const char *data, size_t len)
+{
+    if (len >= LTFS_SUM_LEN) {
+        digest_update(p->sum, p->tail, p->tail_len);
+        digest_update(p->sum, data, len - LTFS_SUM_LEN);
+        memcpy(p->tail, data + len - LTFS_SUM_LEN, LTFS_SUM_LEN);
+        p->tail_len = LTFS_SUM_LEN;
+        return;
+    }
+    size_t room = LTFS_SUM_LEN - p->tail_len;
+    size_t out = len > room ? len - room : 0;
+    digest_update(p->sum, p->tail, out);
+    memmove(p->tail, p->tail + out, p->tail_len - out);
+    memcpy(p->tail + p->tail_len - out, data, len);
+    p->tail_len += len - out;
+}
+
+/* Whether the text ends in a checksum that is wrong. A text without one is another program's. */
+static bool sum_is_wrong(struct ltfs_parser *p)
+{
+    static const char begin[] = LTFS_SUM_BEGIN;
+    uint8_t raw[DIGEST_MAX];
+    char hex[ENCODE_HEX_SIZE(DIGEST_MAX)];
+
+    if (p->tail_len < LTFS_SUM_LEN || memcmp(p->tail, begin, sizeof(begin) - 1) != 0)
+        return false;
+    size_t n = digest_final(p->sum, raw);
+    digest_reset(p->sum);
+    encode_hex(raw, n, hex);
+    return memcmp(p->tail + sizeof(begin) - 1, hex, 2 * n) != 0;
 }
 
 static void check_whole(struct ltfs_parser *p)
@@ -713,6 +752,8 @@ static void check_whole(struct ltfs_parser *p)
         p->bad = "its location is missing";
     else if (ix->tree.root == NULL && !p->head_only)
         p->bad = "the root directory is missing";
+    else if (!p->head_only && sum_is_wrong(p))
+        p->bad = "it does not match the checksum at its end";
     if (p->highest > ix->tree.highest_uid)
         ix->tree.highest_uid = p->highest;
 }
@@ -720,6 +761,8 @@ static void check_whole(struct ltfs_parser *p)
 int ltfs_parser_feed(struct ltfs_parser *p, const void *data, size_t len, bool last,
                      struct err *err)
 {
+    if (!p->head_only)
+        sum_up(p, data, len);
     enum XML_Status status = XML_Parse(p->xml, data, (int)len, last ? 1 : 0);
     if (p->bad == NULL && (p->outcome == LTFS_PARSER_HEAD || (status == XML_STATUS_OK && last)))
         check_whole(p);

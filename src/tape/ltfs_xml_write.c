@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The index as XML, element by element in the order LTFS 2.4 lists them, streamed in records. */
+/*
+ * The index as XML, element by element in the order LTFS 2.4 lists them, streamed in records.
+ * Behind the root element stands a comment with the CRC32C of everything before it: other readers
+ * pass it over, firn notices a wrong byte that is still good XML.
+ */
 #include "tape/ltfs_impl.h"
 
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "codec/digest.h"
 #include "codec/encode.h"
 
 #include <inttypes.h>
@@ -17,6 +22,7 @@ struct out {
     size_t piece;
     ltfs_sink_fn *sink;
     void *arg;
+    struct digest *sum; /* of what was handed over; NULL once the checksum is written */
 };
 
 static void add_time(struct buf *b, const char *tag, int64_t ns)
@@ -120,6 +126,8 @@ static int drain(struct out *o, bool all, struct err *err)
     size_t at = 0;
     while (o->b.len - at >= o->piece || (all && at < o->b.len)) {
         size_t n = o->b.len - at < o->piece ? o->b.len - at : o->piece;
+        if (o->sum != NULL)
+            digest_update(o->sum, o->b.data + at, n);
         int rc = o->sink(o->arg, o->b.data + at, n, err);
         if (rc != 0)
             return rc;
@@ -209,17 +217,32 @@ static int add_tree(struct out *o, const struct ltfs_node *root, struct err *err
     }
 }
 
+/* Adds the checksum of everything so far. */
+static void add_sum(struct out *o)
+{
+    uint8_t raw[DIGEST_MAX];
+    char hex[ENCODE_HEX_SIZE(DIGEST_MAX)];
+
+    digest_update(o->sum, o->b.data, o->b.len);
+    encode_hex(raw, digest_final(o->sum, raw), hex);
+    digest_free(take_ptr(o->sum));
+    buf_addf(&o->b, LTFS_SUM_BEGIN "%s" LTFS_SUM_END, hex);
+}
+
 int ltfs_xml_write(const struct ltfs_index *ix, const char letters[DRIVE_PARTITIONS], size_t piece,
                    ltfs_sink_fn *sink, void *arg, struct err *err)
 {
     struct out o = {.letters = letters, .piece = piece, .sink = sink, .arg = arg};
 
+    o.sum = digest_new(DIGEST_CRC32C);
     add_head(&o.b, ix);
     int rc = add_tree(&o, ix->tree.root, err);
     if (rc == 0) {
         buf_adds(&o.b, "</ltfsindex>\n");
+        add_sum(&o);
         rc = drain(&o, true, err);
     }
+    digest_free(o.sum);
     buf_fini(&o.b);
     return rc;
 }

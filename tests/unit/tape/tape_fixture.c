@@ -141,7 +141,7 @@ bool fixture_has(struct ltfs_volume *v, const char *path, size_t len, unsigned s
     return memcmp(want, got, len) == 0;
 }
 
-void fixture_damage(const char *cartridge, const char *name)
+void fixture_damage(const char *cartridge, const char *name, long at)
 {
     auto_free char *path = xasprintf("%s/%s", cartridge, name);
     struct stat st;
@@ -149,9 +149,11 @@ void fixture_damage(const char *cartridge, const char *name)
     assert_true(fd >= 0);
     assert_int_equal(fstat(fd, &st), 0);
     uint8_t b;
-    assert_int_equal(io_pread_full(fd, &b, 1, st.st_size / 2), 1);
-    b ^= 0x55;
-    assert_int_equal(io_pwrite_full(fd, &b, 1, st.st_size / 2), 0);
+    if (at < 0)
+        at = st.st_size / 2;
+    assert_int_equal(io_pread_full(fd, &b, 1, at), 1);
+    b ^= 0x11;
+    assert_int_equal(io_pwrite_full(fd, &b, 1, at), 0);
 }
 
 uint64_t fixture_last(const char *cartridge, unsigned partition, char type)

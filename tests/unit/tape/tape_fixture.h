@@ -50,8 +50,8 @@ int fixture_write(struct ltfs_volume *v, const char *path, size_t len, unsigned 
 /* Whether path in v is there with exactly this content. */
 bool fixture_has(struct ltfs_volume *v, const char *path, size_t len, unsigned seed);
 
-/* Changes one byte in the middle of file name of the cartridge directory. */
-void fixture_damage(const char *cartridge, const char *name);
+/* Changes byte at (below 0: the one in the middle) of file name of the cartridge directory. */
+void fixture_damage(const char *cartridge, const char *name, long at);
 
 /* The number of the partition's newest block whose file name ends in type, below the end. */
 uint64_t fixture_last(const char *cartridge, unsigned partition, char type);
