@@ -45,13 +45,16 @@ void buf_addf(struct buf *b, const char *fmt, ...)
     va_start(ap, fmt);
     va_list again;
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    buf_reserve(b, 64); /* most texts fit at once */
+    size_t room = b->cap - b->len;
+    int n = vsnprintf(b->data + b->len, room, fmt, ap);
     va_end(ap);
-    if (n > 0) {
+    if (n > 0 && (size_t)n >= room) {
         buf_reserve(b, (size_t)n);
         (void)vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
-        b->len += (size_t)n;
     }
+    if (n > 0)
+        b->len += (size_t)n;
     va_end(again);
 }
 
@@ -86,13 +89,21 @@ static int is_unreserved(unsigned char c)
 
 void buf_add_pct(struct buf *b, const char *s, const char *keep)
 {
+    static const char hex[] = "0123456789ABCDEF";
+    buf_reserve(b, 3 * strlen(s));
+    char *to = b->data + b->len;
     for (; *s != '\0'; s++) {
         unsigned char c = (unsigned char)*s;
-        if (is_unreserved(c) || strchr(keep, c) != NULL)
-            buf_addc(b, (char)c);
-        else
-            buf_addf(b, "%%%02X", c);
+        if (is_unreserved(c) || strchr(keep, c) != NULL) {
+            *to++ = (char)c;
+        } else {
+            *to++ = '%';
+            *to++ = hex[c >> 4];
+            *to++ = hex[c & 15];
+        }
     }
+    *to = '\0';
+    b->len = (size_t)(to - b->data);
 }
 
 void buf_reset(struct buf *b)

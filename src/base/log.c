@@ -31,6 +31,26 @@ int log_level_parse(const char *name, enum log_level *out)
     return -EINVAL;
 }
 
+/* The time in ISO 8601 with milliseconds; the seconds' text is made once a second and thread. */
+static const char *now_text(void)
+{
+    static _Thread_local char text[TIMEFMT_MAX];
+    static _Thread_local int64_t second = -1;
+    int64_t ns = time_now_ns();
+    if (ns / NS_PER_SEC != second) {
+        second = ns / NS_PER_SEC;
+        timefmt_iso_ms(second * NS_PER_SEC, text);
+    }
+    int ms = (int)(ns % NS_PER_SEC / 1000000);
+    char *dot = strchr(text, '.');
+    if (dot != NULL) {
+        dot[1] = (char)('0' + ms / 100);
+        dot[2] = (char)('0' + ms / 10 % 10);
+        dot[3] = (char)('0' + ms % 10);
+    }
+    return text;
+}
+
 void log_write(enum log_level level, const char *fmt, ...)
 {
     if (level > log_max)
@@ -40,10 +60,8 @@ void log_write(enum log_level level, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    char when[TIMEFMT_MAX];
-    timefmt_iso_ms(time_now_ns(), when);
     char line[4096];
-    int n = snprintf(line, sizeof(line), "%s %s %s: ", when, level_names[level], log_program);
+    int n = snprintf(line, sizeof(line), "%s %s %s: ", now_text(), level_names[level], log_program);
     size_t len = (size_t)n;
     for (const char *s = text; *s != '\0' && len < sizeof(line) - 6; s++) {
         unsigned char c = (unsigned char)*s;

@@ -18,10 +18,10 @@ void access_log(const struct s3_req *req, const struct s3_conn *c, int64_t bytes
         buf_addc(&name, '/');
         buf_add_pct(&name, req->key, "/");
     }
-    double ms = (double)(time_mono_ns() - req->start_ns) / 1e6;
+    long long us = (long long)(time_mono_ns() - req->start_ns) / 1000;
     /* The query is left out: it may hold a signature. */
-    log_info("%s %s %s %s %s %d in=%lld out=%lld ms=%.2f id=%s", c->peer,
+    log_info("%s %s %s %s %s %d in=%lld out=%lld ms=%lld.%02lld id=%s", c->peer,
              req->account != NULL ? req->account->name : "-", method_names[req->method],
              req->op != NULL ? req->op : "-", name.len > 0 ? name.data : "-", req->status,
-             (long long)bytes_in, (long long)bytes_out, ms, req->id);
+             (long long)bytes_in, (long long)bytes_out, us / 1000, us % 1000 / 10, req->id);
 }

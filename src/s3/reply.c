@@ -101,7 +101,11 @@ static void add_head(struct s3_req *req, struct buf *b, int status, int64_t leng
     r->chunked = length == -1 && c->active->http.minor == 1;
     buf_addf(b, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
     buf_adds(b, date_line());
-    buf_addf(b, "x-amz-request-id: %s\r\nx-amz-id-2: %s\r\n", req->id, req->id);
+    buf_adds(b, "x-amz-request-id: ");
+    buf_adds(b, req->id);
+    buf_adds(b, "\r\nx-amz-id-2: ");
+    buf_adds(b, req->id);
+    buf_adds(b, "\r\n");
     if (r->headers.len > 0)
         buf_add(b, r->headers.data, r->headers.len);
     if (length >= 0)

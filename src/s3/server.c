@@ -284,6 +284,19 @@ static void count_serving(struct s3_server *s, int by)
     (void)__atomic_add_fetch(&s->n_serving, (size_t)by, __ATOMIC_RELAXED);
 }
 
+/* Answers what read_head() found. */
+static void serve_one(struct s3_server *s, struct s3_conn *c, struct s3_active *a, int len)
+{
+    count_serving(s, 1);
+    if (len > 0)
+        serve_request(c, a, s->opts.site, (size_t)len);
+    else if (len == -EMSGSIZE)
+        serve_bad_head(c, a, s->opts.site, S3_ERR_REQUEST_HEADERS_TOO_LARGE, NULL);
+    else
+        serve_bad_head(c, a, s->opts.site, S3_ERR_BAD_REQUEST, "The head holds a bare LF");
+    count_serving(s, -1);
+}
+
 /* Serves what a ready connection has to say, then lets it rest or closes it. */
 static void conn_ready(struct s3_server *s, struct s3_conn *c, struct s3_active *a)
 {
@@ -294,16 +307,11 @@ static void conn_ready(struct s3_server *s, struct s3_conn *c, struct s3_active 
     if (c->head == NULL)
         c->head = a->head_spare != NULL ? take_ptr(a->head_spare) : xzalloc(HTTP_HEAD_MAX);
     int len = 0;
-    while (!c->close && (len = read_head(c)) != 0 && len != -EPIPE) {
-        count_serving(s, 1);
-        if (len > 0)
-            serve_request(c, a, s->opts.site, (size_t)len);
-        else if (len == -EMSGSIZE)
-            serve_bad_head(c, a, s->opts.site, S3_ERR_REQUEST_HEADERS_TOO_LARGE, NULL);
-        else
-            serve_bad_head(c, a, s->opts.site, S3_ERR_BAD_REQUEST, "The head holds a bare LF");
-        count_serving(s, -1);
-    }
+    do {
+        len = read_head(c);
+        if (len != 0 && len != -EPIPE)
+            serve_one(s, c, a, len);
+    } while (len > 0 && !c->close && c->head_len > 0);
     if (c->head_len == 0 && a->head_spare == NULL)
         a->head_spare = take_ptr(c->head);
     if (c->close || len == -EPIPE || server_stopping(s))

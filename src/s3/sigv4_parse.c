@@ -85,7 +85,16 @@ enum s3_error sigv4_payload_parse(const char *value, enum s3_payload *out, struc
 
 static bool all_digits(const char *s, size_t n)
 {
-    return strlen(s) >= n && strspn(s, "0123456789") >= n;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] < '0' || s[i] > '9')
+            return false;
+    }
+    return true;
+}
+
+static int two(const char *s)
+{
+    return (s[0] - '0') * 10 + (s[1] - '0');
 }
 
 /* Parses 20130524T000000Z. Returns seconds since 1970, or -1. */
@@ -94,11 +103,19 @@ static int64_t parse_amz_date(const char *s)
     if (strlen(s) != 16 || !all_digits(s, 8) || s[8] != 'T' || !all_digits(s + 9, 6) ||
         s[15] != 'Z')
         return -1;
-    char iso[24];
-    (void)snprintf(iso, sizeof(iso), "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", s, s + 4, s + 6, s + 9,
-                   s + 11, s + 13);
-    int64_t ns = 0;
-    return timefmt_parse_iso(iso, &ns) == 0 && ns >= 0 ? ns / NS_PER_SEC : -1;
+    struct tm tm = {.tm_year = two(s) * 100 + two(s + 2) - 1900,
+                    .tm_mon = two(s + 4) - 1,
+                    .tm_mday = two(s + 6),
+                    .tm_hour = two(s + 9),
+                    .tm_min = two(s + 11),
+                    .tm_sec = two(s + 13)};
+    int mon = tm.tm_mon, mday = tm.tm_mday, hour = tm.tm_hour, min = tm.tm_min, sec = tm.tm_sec;
+    time_t t = timegm(&tm);
+    /* What timegm had to move was no date. */
+    if (tm.tm_mon != mon || tm.tm_mday != mday || tm.tm_hour != hour || tm.tm_min != min ||
+        tm.tm_sec != sec)
+        return -1;
+    return (int64_t)t;
 }
 
 static void format_amz_date(time_t t, char *out)
@@ -130,7 +147,10 @@ static enum s3_error parse_date(const struct sigv4_input *in, struct sigv4 *s, i
     if (*when < 0)
         return s3_fail_set(fail, S3_ERR_ACCESS_DENIED,
                            "AWS authentication requires a valid signed Date or x-amz-date header");
-    format_amz_date((time_t)*when, s->amz_date);
+    if (text != NULL)
+        memcpy(s->amz_date, text, sizeof(s->amz_date));
+    else
+        format_amz_date((time_t)*when, s->amz_date);
     return S3_ERR_NONE;
 }
 

@@ -133,20 +133,25 @@ void uri_fini(struct uri *u)
 
 void uri_canonical_path(struct buf *b, const char *path)
 {
-    for (const char *p = path; *p != '\0'; p++) {
-        char one[2] = {*p, '\0'};
-        if (*p == '%') {
-            one[0] = (char)(hex_value(p[1]) * 16 + hex_value(p[2]));
-            p += 2;
-            buf_add_pct(b, one, "");
+    while (*path != '\0') {
+        char one[2] = {0};
+        if (*path == '%') {
+            one[0] = (char)(hex_value(path[1]) * 16 + hex_value(path[2]));
+            path += 3;
         } else {
-            buf_add_pct(b, one, "/");
+            one[0] = *path++;
         }
+        /* A slash that came escaped stays so: only a plain one separates. */
+        if (one[0] == '/' && path[-1] == '/')
+            buf_addc(b, '/');
+        else
+            buf_add_pct(b, one, "");
     }
 }
 
+/* Where an encoded parameter lies in the text of them all. */
 struct encoded {
-    char *name, *value;
+    const char *name, *value;
 };
 
 static int compare(const void *a, const void *b)
@@ -156,27 +161,36 @@ static int compare(const void *a, const void *b)
     return d != 0 ? d : strcmp(x->value, y->value);
 }
 
-static char *encode(const char *s)
+/* Appends s encoded and a NUL; returns where it begins, as an offset. */
+static size_t encode(struct buf *b, const char *s)
 {
-    struct buf b = {0};
-    buf_add_pct(&b, s, "");
-    return buf_take(&b);
+    size_t at = b->len;
+    buf_add_pct(b, s, "");
+    buf_add(b, "", 1);
+    return at;
 }
 
 void uri_canonical_query(struct buf *b, const struct s3_param *params, size_t n, const char *skip)
 {
+    auto_buf struct buf text = {0};
     struct encoded e[URI_PARAMS_MAX];
-    size_t m = 0;
+    size_t at[URI_PARAMS_MAX][2], m = 0;
+    buf_reserve(&text, 1024);
     for (size_t i = 0; i < n && m < URI_PARAMS_MAX; i++) {
         if (skip != NULL && strcmp(params[i].name, skip) == 0)
             continue;
-        e[m].name = encode(params[i].name);
-        e[m++].value = encode(params[i].value);
+        at[m][0] = encode(&text, params[i].name);
+        at[m++][1] = encode(&text, params[i].value);
     }
-    qsort(e, m, sizeof(e[0]), compare);
+    for (size_t i = 0; i < m; i++)
+        e[i] = (struct encoded){text.data + at[i][0], text.data + at[i][1]};
+    if (m > 1)
+        qsort(e, m, sizeof(e[0]), compare);
     for (size_t i = 0; i < m; i++) {
-        buf_addf(b, "%s%s=%s", i > 0 ? "&" : "", e[i].name, e[i].value);
-        free(e[i].name);
-        free(e[i].value);
+        if (i > 0)
+            buf_addc(b, '&');
+        buf_adds(b, e[i].name);
+        buf_addc(b, '=');
+        buf_adds(b, e[i].value);
     }
 }
