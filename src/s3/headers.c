@@ -77,7 +77,7 @@ static char *strip_chunked(const char *value)
         if (n == 0 || strcasecmp(t, "aws-chunked") == 0)
             continue;
         if (out.len > 0)
-            buf_addc(&out, ',');
+            buf_adds(&out, ", ");
         buf_adds(&out, t);
     }
     return buf_take(&out);

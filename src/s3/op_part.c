@@ -61,10 +61,7 @@ static int commit(struct s3_call *c, const struct upload *u, struct store *s, st
         return err_sys(err, -rc, "name part %d of upload %s", p->number, u->id);
     p->size = st.st_size;
     p->mtime_ns = st.st_mtim.tv_sec * NS_PER_SEC + st.st_mtim.tv_nsec;
-    if (p->md5[0] != '\0')
-        (void)snprintf(p->etag, sizeof p->etag, "%s", p->md5);
-    else
-        etag_format(st.st_mtim, st.st_ino, p->etag);
+    upload_part_etag(p);
     return 0;
 }
 

@@ -33,7 +33,6 @@ static const struct {
     {"x-amz-server-side-encryption", S3_ERR_NOT_IMPLEMENTED},
     {"x-amz-copy-source-server-side-encryption", S3_ERR_NOT_IMPLEMENTED},
     {"x-amz-object-lock-", S3_ERR_NOT_IMPLEMENTED},
-    {"x-amz-bypass-governance-retention", S3_ERR_NOT_IMPLEMENTED},
     {"x-amz-bucket-object-lock-enabled", S3_ERR_NOT_IMPLEMENTED},
     {"x-amz-write-offset-bytes", S3_ERR_NOT_IMPLEMENTED},
     {"x-amz-rename-source", S3_ERR_NOT_IMPLEMENTED},

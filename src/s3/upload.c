@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "base/uuid.h"
+#include "codec/encode.h"
 #include "s3/meta_impl.h"
 #include "s3/xa.h"
 
@@ -180,6 +181,19 @@ void upload_part_name(int number, char *out)
     (void)snprintf(out, UPLOAD_PART_NAME_MAX, "p%05d", number);
 }
 
+void upload_part_etag(struct part *p)
+{
+    uint8_t raw[8] = {0};
+    char hex[ENCODE_HEX_SIZE(sizeof raw)];
+    if (p->md5[0] != '\0') {
+        (void)snprintf(p->etag, sizeof p->etag, "%s", p->md5);
+        return;
+    }
+    (void)encode_base64_decode(p->crc64, raw, sizeof raw);
+    encode_hex(raw, sizeof raw, hex);
+    (void)snprintf(p->etag, sizeof p->etag, "%s-%llx", hex, (unsigned long long)p->size);
+}
+
 int upload_part_seal(int fd, const struct part *p, struct err *err)
 {
     auto_json cJSON *j = cJSON_CreateObject();
@@ -216,10 +230,7 @@ int upload_part_open(const struct upload *u, int number, int *fd, struct part *p
     (void)snprintf(p->sum, sizeof p->sum, "%s", json_str(j, "s", ""));
     (void)snprintf(p->crc64, sizeof p->crc64, "%s", json_str(j, "c", ""));
     (void)snprintf(p->md5, sizeof p->md5, "%s", json_str(j, "m", ""));
-    if (p->md5[0] != '\0')
-        (void)snprintf(p->etag, sizeof p->etag, "%s", p->md5);
-    else
-        etag_format(st.st_mtim, st.st_ino, p->etag);
+    upload_part_etag(p);
     if (fd != NULL)
         *fd = take_fd(file);
     return 0;

@@ -58,6 +58,10 @@ int upload_remove(int bucket_dir, const char *id, struct err *err);
 /* The file name of part number into out[UPLOAD_PART_NAME_MAX]. */
 void upload_part_name(int number, char *out);
 
+/* The ETag of a part into p->etag: the MD5 when it is kept, else of its CRC64NVME and size, so that
+ * the same data sent again has the same one. */
+void upload_part_etag(struct part *p);
+
 /* Writes the attributes of a new part to its file fd. Returns 0 or a negative code with err set. */
 int upload_part_seal(int fd, const struct part *p, struct err *err);
 
