@@ -261,8 +261,8 @@ void cmd_put_text(FILE *out, const char *text);
 
 #define CMD_NUMBER_MAX 32
 
-/* Bytes as a number of units of 2^shift (30: GiB): whole from 10 on, else with up to two decimals;
- * into out[CMD_NUMBER_MAX]. Returns out. */
+/* Bytes as a number of units of 2^shift (30: GiB): whole from 10 on, else with two decimals, below
+ * 0.1 with four; into out[CMD_NUMBER_MAX]. Returns out. */
 const char *cmd_units(int64_t bytes, unsigned shift, char *out);
 
 /* Bytes for people, "1.5 GiB", into out[CMD_NUMBER_MAX]. Returns out. */
@@ -427,6 +427,10 @@ cJSON *cmd_payload_tape(const cJSON *tape);
 cJSON *cmd_payload_drive(const cJSON *drive);
 cJSON *cmd_payload_pool(const cJSON *pool);
 cJSON *cmd_payload_task(const cJSON *task);
+
+/* The type of a drive as eeadm names it, "LTO8" for product ULT3580-TD8; another name as it is.
+ * Into out[CMD_NUMBER_MAX]. Returns out. */
+const char *cmd_drive_type(const cJSON *drive, char *out);
 
 /* As cmd_payload_task, with files, done, failed, bytes and counts: what task show gives. */
 cJSON *cmd_payload_task_result(const cJSON *task);

@@ -10,6 +10,7 @@ static void add_row(struct cmd_table *t, const cJSON *drive)
 {
     char task[CMD_NUMBER_MAX] = "";
     char node[CMD_NUMBER_MAX];
+    char type[CMD_NUMBER_MAX];
     int64_t id = json_int(drive, "task_id", 0);
     if (id > 0)
         (void)snprintf(task, sizeof(task), "%" PRId64, id);
@@ -18,7 +19,7 @@ static void add_row(struct cmd_table *t, const cJSON *drive)
                          json_str(drive, "serial", json_str(drive, "id", NULL)),
                          json_str(drive, "status", NULL),
                          json_str(drive, "state", NULL),
-                         json_str(drive, "type", NULL),
+                         cmd_drive_type(drive, type),
                          json_str(drive, "role", NULL),
                          json_str(drive, "library", NULL),
                          json_str(drive, "node", node),

@@ -116,7 +116,7 @@ const char *cmd_units(int64_t bytes, unsigned shift, char *out)
     if (v >= 10 || v == floor(v))
         (void)snprintf(out, CMD_NUMBER_MAX, "%.0f", floor(v));
     else
-        (void)snprintf(out, CMD_NUMBER_MAX, "%.2f", v);
+        (void)snprintf(out, CMD_NUMBER_MAX, v >= 0.1 ? "%.2f" : "%.4f", v);
     return out;
 }
 

@@ -4,6 +4,7 @@
  * EE 1.3), and tables.
  */
 #include "base/mem.h"
+#include "base/timefmt.h"
 #include "cmd/cmd_impl.h"
 
 #include <string.h>
@@ -72,6 +73,19 @@ cJSON *cmd_payload_tape(const cJSON *tape)
     return o;
 }
 
+const char *cmd_drive_type(const cJSON *drive, char *out)
+{
+    const char *type = json_str(drive, "type", "");
+    const char *mark = strstr(type, "-TD");
+    if (mark == NULL)
+        mark = strstr(type, "-HH");
+    if (mark != NULL && mark[3] >= '5' && mark[3] <= '9' && mark[4] == '\0')
+        (void)snprintf(out, CMD_NUMBER_MAX, "LTO%c", mark[3]);
+    else
+        (void)snprintf(out, CMD_NUMBER_MAX, "%s", type);
+    return out;
+}
+
 cJSON *cmd_payload_drive(const cJSON *drive)
 {
     char host[256] = "localhost";
@@ -80,7 +94,8 @@ cJSON *cmd_payload_drive(const cJSON *drive)
     json_add_str(o, "id", json_str(drive, "serial", json_str(drive, "id", "")));
     add_text(o, "status", drive, "status");
     add_text(o, "state", drive, "state");
-    add_text(o, "type", drive, "type");
+    char type[CMD_NUMBER_MAX];
+    json_add_str(o, "type", cmd_drive_type(drive, type));
     add_text(o, "role", drive, "role");
     add_text(o, "library_id", drive, "library");
     add_text(o, "library_name", drive, "library");
@@ -188,19 +203,32 @@ int cmd_print_list(struct cmd_ctx *ctx, const struct cmd_args *args, const cJSON
     return 0;
 }
 
+/* A string member; a time of the protocol becomes local time. */
+static void print_string(const char *s)
+{
+    char local[TIMEFMT_MAX];
+    size_t n = s != NULL ? strlen(s) : 0;
+    int64_t ns = 0;
+    if (n >= sizeof("2026-11-22T12:46:38Z") - 1 && s[10] == 'T' && s[n - 1] == 'Z' &&
+        timefmt_parse_iso(s, &ns) == 0)
+        s = cmd_local_time(s, local);
+    cmd_put_text(stdout, n > 0 ? s : "-");
+}
+
 static void print_member(const char *label, const cJSON *j)
 {
     (void)printf("%-20s ", label);
     if (cJSON_IsArray(j)) {
         auto_free char *joined = cmd_join(j, " ");
-        cmd_put_text(stdout, *joined != '\0' ? joined : "-");
+        print_string(joined);
     } else if (cJSON_IsBool(j)) {
         (void)fputs(cJSON_IsTrue(j) ? "yes" : "no", stdout);
+    } else if (cJSON_IsNumber(j) && j->valuedouble == 0 && strcmp(j->string, "task_id") == 0) {
+        (void)putchar('-'); /* no task */
     } else if (cJSON_IsNumber(j)) {
         (void)printf("%.0f", j->valuedouble);
     } else {
-        const char *s = cJSON_GetStringValue(j);
-        cmd_put_text(stdout, s != NULL && *s != '\0' ? s : "-");
+        print_string(cJSON_GetStringValue(j));
     }
     (void)putchar('\n');
 }

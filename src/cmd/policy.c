@@ -61,7 +61,7 @@ static int run_check(struct cmd_ctx *ctx, const struct cmd_args *args)
     }
     const cJSON *rules = cJSON_GetObjectItemCaseSensitive(res, "rules");
     int64_t n = cJSON_IsArray(rules) ? cJSON_GetArraySize(rules) : json_int(res, "rules", 0);
-    (void)printf("%s: %" PRId64 " rules, no error\n", args->argv[0], n);
+    (void)printf("%s: %" PRId64 " rule%s, no error\n", args->argv[0], n, n == 1 ? "" : "s");
     return 0;
 }
 

@@ -46,8 +46,12 @@ static int set(struct cmd_ctx *ctx, const char *name, cJSON *req)
     if (ctx->json)
         return cmd_print_payload(take_ptr(res));
     char next[64];
-    (void)printf("Schedule %s: next run %s.\n", name,
-                 cmd_local_time(json_str(res, "next_run", NULL), next));
+    const char *iso = json_str(res, "next_run", NULL);
+    if (iso == NULL || *iso == '\0') {
+        (void)printf("Schedule %s does not run now.\n", name);
+        return 0;
+    }
+    (void)printf("Schedule %s: next run %s.\n", name, cmd_local_time(iso, next));
     return 0;
 }
 

@@ -18,7 +18,7 @@ TAPES = [{'barcode': 'FIRN01L8', 'library': 'lib1', 'pool': 'pool1', 'state': 'a
           'location_type': 'homeslot', 'address': 1025, 'drive': '', 'task_id': 0, 'uuid': '', 'generation': 0, 'files': 0}]
 DRIVES = [{'id': 'FIRND1', 'serial': 'FIRND1', 'status': 'ok', 'state': 'mounted', 'type': 'LTO8', 'role': 'mrg', 'library': 'lib1',
            'address': 257, 'barcode': 'FIRN01L8', 'task_id': 1026, 'node': 1},
-          {'id': 'FIRND2', 'serial': 'FIRND2', 'status': 'ok', 'state': 'not_mounted', 'type': 'LTO8', 'role': 'mrg', 'library': 'lib1',
+          {'id': 'FIRND2', 'serial': 'FIRND2', 'status': 'ok', 'state': 'not_mounted', 'type': 'ULT3580-TD8', 'role': 'mrg', 'library': 'lib1',
            'address': 258, 'barcode': '', 'task_id': 0, 'node': 1}]
 POOL = {'id': 'b5a0', 'name': 'pool1', 'library': 'lib1', 'tapes': 2, 'capacity': 24 << 40, 'used': 1 << 40, 'available': 23 << 40,
         'reclaimable': 0, 'type': 'LTO', 'mount_limit': 0, 'mode': 'normal'}
@@ -56,7 +56,7 @@ def test_drives_are_listed():
              'FIRND1     ok      mounted      LTO8  mrg   lib1     1        FIRN01L8  G0          1026\n'
              'FIRND2     ok      not_mounted  LTO8  mrg   lib1     1        -         G0          -\n')
         got = json.loads(f.run('drive', 'list', '--json', name='eeadm').stdout)['payload'][1]
-        assert got['id'] == 'FIRND2' and got['address'] == 258 and got['node_hostname'] == socket.gethostname() and got['tape_barcode'] == '', got
+        assert got['id'] == 'FIRND2' and got['type'] == 'LTO8' and got['address'] == 258 and got['node_hostname'] == socket.gethostname() and got['tape_barcode'] == '', got
 
 
 def test_pools_are_listed():

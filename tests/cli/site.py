@@ -94,7 +94,7 @@ def test_accounts():
         same(f.run('account', 'list').stdout,
              'Name   UID   GID   Access key  Second key  Enabled  Created\nuser1  1001  1002  AK          -           yes      2024-03-01 12:00:00\n')
         text = f.run('account', 'create', 'user1', '--uid', '1001', '--gid', '1002', '--access-key', 'AK', '--secret-key', 'SK', '--new-buckets', '/srv/b').stdout
-        assert 'Access key:          AK\nSecret key:          SK\n' in text, text
+        assert 'Access key:          AK\nSecret key:          SK\n' in text and 'Created:             2024-03-01 12:00:00\n' in text, text
         assert f.asked('account.create') == [{'name': 'user1', 'access_key': 'AK', 'secret_key': 'SK', 'uid': 1001, 'gid': 1002, 'new_buckets': '/srv/b'}]
         assert json.loads(f.run('--json', 'account', 'create', 'u', '--user', 'nobody').stdout)['payload'] == [ACCOUNT]
         assert f.asked('account.create')[1] == {'name': 'u', 'user': 'nobody'}

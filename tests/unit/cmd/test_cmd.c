@@ -143,6 +143,7 @@ static void numbers_are_short(void **state)
     char out[CMD_NUMBER_MAX];
     assert_string_equal(cmd_units(8LL << 30, 30, out), "8");
     assert_string_equal(cmd_units(1LL << 29, 30, out), "0.50");
+    assert_string_equal(cmd_units(256LL << 20, 40, out), "0.0002");
     assert_string_equal(cmd_units((12LL << 30) + 5, 30, out), "12");
     assert_string_equal(cmd_units(0, 30, out), "0");
     assert_string_equal(cmd_human_bytes(1023, out), "1023 B");
