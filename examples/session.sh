@@ -49,14 +49,15 @@ states() {
 }
 
 cd "$WORK" || exit 1
-for i in $(seq 0 10); do
-    [ "$i" = 5 ] || head -c $((8688640 + i * 4096)) /dev/urandom >"file$i"
+mkdir -p test1 test2
+for i in 0 1 2 3 4 6 7 8 9 10; do
+    head -c $((8688640 + i * 4096)) /dev/urandom >"file$i"
+    ln -f "file$i" "test$((i / 5 > 0 ? 2 : 1))/file$i"
 done
 
 say "The S3 account user1 owns the buckets test1 and test2. They are directories of the file system $NAME," \
     "and their objects are plain files. The user puts some objects; all files are in state resident."
-for i in 0 1 2 3 4; do s3u1 cp --quiet "file$i" "s3://test1/file$i" || exit 1; done
-for i in 6 7 8 9 10; do s3u1 cp --quiet "file$i" "s3://test2/file$i" || exit 1; done
+for b in test1 test2; do s3u1 cp --quiet --recursive "$b" "s3://$b" || exit 1; done
 run tree "$FS/buckets/"
 
 say "TAGGING OBJECTS. Metadata comes with put-object, here action=migrate for file0."

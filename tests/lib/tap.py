@@ -32,7 +32,7 @@ def main(namespace, setup=None):
                     print('# ' + line)
                 for proc in ('firnd', 'firn-s3'):
                     if hasattr(fixture, 'show_log'):
-                        fixture.show_log(proc)
+                        fixture.show_log(proc, 15)
                 sys.stdout.flush()
                 if isinstance(e, KeyboardInterrupt):
                     break
