@@ -27,6 +27,7 @@
 #define EXIT_USAGE  2
 #define EXIT_CONFIG 78    /* EX_CONFIG of sysexits.h: systemd need not try again */
 #define FILES_MOST  65536 /* descriptors: connections, drives, files being moved */
+#define CONNECTIONS 192   /* control connections besides those that wait for recalls */
 #define LOCK_NAME   "firnd.lock"
 
 struct options {

@@ -383,5 +383,10 @@ def test_the_levels_show_objects(s):
         assert any(f"{s.mount}/lev/a" in l and "RULE 'r'" in l for l in s.policy(text, level=level, mode='test')[1]), level
 
 
+def test_after_all_that_the_daemon_stops_cleanly(s):
+    assert s.stop('firnd') == 0
+    s.start_firnd()
+
+
 if __name__ == '__main__':
     tap.main(globals(), setup=lambda: Runs(fs=os.environ.get('FIRN_TEST_FS', 'ext4')))
