@@ -57,6 +57,8 @@ static uint32_t le32_at(const uint8_t *p)
  * and for btrfs the subvolume's number. 0 when the handle is of a kind that is not known. */
 static uint32_t handle_generation(const struct file_id *id, uint64_t *subvolume)
 {
+    if (id->handle_len < 4)
+        return 0;
     uint32_t type = le32_at(id->handle);
     const uint8_t *b = id->handle + 4;
     uint32_t n = id->handle_len - 4;
@@ -125,7 +127,7 @@ static int open_root(const char *path, struct fs *fs, struct err *err)
     int rc = fs_read_uuid(fs->root, fs->kind, fsid, &fs->uuid, err);
     if (rc < 0)
         return err_wrap(err, rc, "file system %s", path);
-    struct file_id id;
+    struct file_id id = {0};
     rc = fs_identify(fs, fs->root, &id, NULL, err);
     if (rc < 0)
         return err_wrap(err, rc, "file system %s gives no file handles", path);

@@ -9,6 +9,7 @@
 #include <linux/fs.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -127,9 +128,12 @@ static bool kernel_fine; /* multigrain timestamps: Linux 6.13 */
 static void look_at_kernel(void)
 {
     struct utsname u;
-    int major = 0, minor = 0;
-    if (uname(&u) == 0 && sscanf(u.release, "%d.%d", &major, &minor) == 2)
-        kernel_fine = major > 6 || (major == 6 && minor >= 13);
+    if (uname(&u) < 0)
+        return;
+    char *end = NULL;
+    long major = strtol(u.release, &end, 10);
+    long minor = *end == '.' ? strtol(end + 1, NULL, 10) : 0;
+    kernel_fine = major > 6 || (major == 6 && minor >= 13);
 }
 
 bool file_fine_ctime(const struct fs *fs)

@@ -296,6 +296,7 @@ static void repair_waits_for_nobody_and_spares_open_files(void **state)
     (void)state;
     struct before b = die(1, "open"); /* marked, data whole */
     auto_close int reader = open(path_of(&S, "open"), O_RDONLY | O_CLOEXEC);
+    assert_true(reader >= 0);
     auto_close int fd = fs_open_path(S.fs, "open", O_RDWR, &S.err);
     struct file_info i;
     assert_int_equal(file_repair(S.fs, fd, &i, &S.err), 0);

@@ -222,6 +222,7 @@ static void a_write_that_hides_its_time_is_noticed_by_the_ctime(void **state)
     int rc;
     while ((rc = file_snapshot_begin(S.fs, fd, &snap, &S.err)) == FILE_TOO_YOUNG)
         (void)usleep(50000);
+    assert_int_equal(rc, 0);
     assert_int_equal(fs_sync(S.fs, &S.err), 0);
     struct uuid archive = uuid_new();
     assert_int_equal(file_set_premigrated(S.fs, fd, &archive, &snap, &S.err), 0);
