@@ -123,6 +123,24 @@ static int two_chars(const char *p)
     return 0;
 }
 
+static int bad_byte(struct lexer *l)
+{
+    const char *p = l->text + l->pos;
+    unsigned char ch = (unsigned char)*p;
+    if (ch == ';')
+        return policy_fail(l->c, l->pos, "the next RULE (rules end without a sign)",
+                           "';' does not end a rule");
+    if (ch == '#')
+        return policy_fail(l->c, l->pos, "/* ... */ for a comment", "'#' begins no comment");
+    if (ch == '"')
+        return policy_fail(l->c, l->pos, "a string in single quotes", "unexpected '\"'");
+    if (strncmp(p, "\xe2\x80\x98", 3) == 0 || strncmp(p, "\xe2\x80\x99", 3) == 0)
+        return policy_fail(l->c, l->pos, "the plain quote '", "unexpected typographic quote");
+    if (ch < 0x20 || ch >= 0x7f)
+        return policy_fail(l->c, l->pos, NULL, "unexpected byte 0x%02x", ch);
+    return policy_fail(l->c, l->pos, NULL, "unexpected '%c'", ch);
+}
+
 static int lex_punct(struct lexer *l)
 {
     const char *p = l->text + l->pos;
@@ -135,19 +153,8 @@ static int lex_punct(struct lexer *l)
         l->pos += 2;
         return 0;
     }
-    if (strchr("(),+-*/%=<>", *p) == NULL) {
-        unsigned char ch = (unsigned char)*p;
-        if (ch == ';')
-            return policy_fail(l->c, l->pos, "the next RULE (rules end without a sign)",
-                               "';' does not end a rule");
-        if (ch == '#')
-            return policy_fail(l->c, l->pos, "/* ... */ for a comment", "'#' begins no comment");
-        if (ch == '"')
-            return policy_fail(l->c, l->pos, "a string in single quotes", "unexpected '\"'");
-        return ch < 0x20 || ch >= 0x7f
-                   ? policy_fail(l->c, l->pos, NULL, "unexpected byte 0x%02x", ch)
-                   : policy_fail(l->c, l->pos, NULL, "unexpected '%c'", ch);
-    }
+    if (strchr("(),+-*/%=<>", *p) == NULL)
+        return bad_byte(l);
     struct policy_token *t = add(l, TOK_PUNCT, l->pos);
     t->op = *p;
     t->len = 1;
@@ -162,6 +169,11 @@ static int lex_one(struct lexer *l)
     unsigned char next = (unsigned char)l->text[l->pos + 1];
     if (isspace(ch)) {
         l->pos++;
+        return 0;
+    }
+    /* A non-breaking blank: policies are copied from web pages. */
+    if (ch == 0xc2 && next == 0xa0) {
+        l->pos += 2;
         return 0;
     }
     if (ch == '/' && next == '*')
