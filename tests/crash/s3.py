@@ -19,7 +19,7 @@ def make():
     with Site(fs_size='1G') as site:
         site.start()
         site.acc = site.account('user1')
-        site.firn('bucket', 'create', 'b', '--owner', 'user1')
+        site.firn('bucket', 'create', 'buck', '--owner', 'user1')
         site.client = site.boto(site.acc)
         yield site
 
@@ -40,30 +40,30 @@ def killed_at(site, point, action):
 
 
 def names(site):
-    return [o['Key'] for o in site.client.list_objects_v2(Bucket='b').get('Contents', [])]
+    return [o['Key'] for o in site.client.list_objects_v2(Bucket='buck').get('Contents', [])]
 
 
 def content(site, key):
-    r = site.client.get_object(Bucket='b', Key=key)
+    r = site.client.get_object(Bucket='buck', Key=key)
     body = r['Body'].read()
     return body, r['Metadata'].get('which')
 
 
 def put_over(site, point, may_be_new, must_be_new):
     key = f'over-{point}'
-    site.client.put_object(Bucket='b', Key=key, Body=OLD, Metadata={'which': 'old'})
-    killed_at(site, point, lambda: site.client.put_object(Bucket='b', Key=key, Body=NEW, Metadata={'which': 'new'}))
+    site.client.put_object(Bucket='buck', Key=key, Body=OLD, Metadata={'which': 'old'})
+    killed_at(site, point, lambda: site.client.put_object(Bucket='buck', Key=key, Body=NEW, Metadata={'which': 'new'}))
     body, which = content(site, key)
     assert (body, which) in ((OLD, 'old'), (NEW, 'new')), f'{which} with {hashlib.sha256(body).hexdigest()}, {len(body)} bytes'
     assert which == 'old' or may_be_new, 'the new object is there before it was put in place'
     assert which == 'new' or not must_be_new, 'the new name is gone'
-    site.client.put_object(Bucket='b', Key=key, Body=NEW, Metadata={'which': 'new'})
+    site.client.put_object(Bucket='buck', Key=key, Body=NEW, Metadata={'which': 'new'})
     assert content(site, key) == (NEW, 'new')
 
 
 def put_fresh(site, point):
     key = f'fresh-{point}'
-    killed_at(site, point, lambda: site.client.put_object(Bucket='b', Key=key, Body=NEW, Metadata={'which': 'new'}))
+    killed_at(site, point, lambda: site.client.put_object(Bucket='buck', Key=key, Body=NEW, Metadata={'which': 'new'}))
     if key in names(site):
         assert content(site, key) == (NEW, 'new')
     assert all(not n.startswith('.') for n in names(site)), names(site)
@@ -85,7 +85,7 @@ def test_put_killed_before_the_reply(site):
 
 
 def tags_of(site, key):
-    return {t['Key']: t['Value'] for t in site.client.get_object_tagging(Bucket='b', Key=key)['TagSet']}
+    return {t['Key']: t['Value'] for t in site.client.get_object_tagging(Bucket='buck', Key=key)['TagSet']}
 
 
 def tag_set(tags):
@@ -93,21 +93,21 @@ def tag_set(tags):
 
 
 def mirrors(site, key):
-    path, prefix = site.path('b', key), 'user.noobaa.tag.'
+    path, prefix = site.path('buck', key), 'user.noobaa.tag.'
     return {n[len(prefix):]: os.getxattr(path, n).decode() for n in os.listxattr(path) if n.startswith(prefix)}
 
 
 def tag_killed(site, point):
     key, old, new = f'tag-{point}', {'action': 'migrate', 'project': 'a'}, {'action': 'recall'}
-    site.client.put_object(Bucket='b', Key=key, Body=OLD)
-    site.client.put_object_tagging(Bucket='b', Key=key, Tagging=tag_set(old))
-    mtime = os.stat(site.path('b', key)).st_mtime_ns
-    killed_at(site, point, lambda: site.client.put_object_tagging(Bucket='b', Key=key, Tagging=tag_set(new)))
+    site.client.put_object(Bucket='buck', Key=key, Body=OLD)
+    site.client.put_object_tagging(Bucket='buck', Key=key, Tagging=tag_set(old))
+    mtime = os.stat(site.path('buck', key)).st_mtime_ns
+    killed_at(site, point, lambda: site.client.put_object_tagging(Bucket='buck', Key=key, Tagging=tag_set(new)))
     seen = tags_of(site, key)
     assert seen in (old, new), f'neither the old tags nor the new: {seen}'
-    site.client.put_object_tagging(Bucket='b', Key=key, Tagging=tag_set(new))
+    site.client.put_object_tagging(Bucket='buck', Key=key, Tagging=tag_set(new))
     assert tags_of(site, key) == new and mirrors(site, key) == new, (tags_of(site, key), mirrors(site, key))
-    assert os.stat(site.path('b', key)).st_mtime_ns == mtime, 'tagging changed the modification time'
+    assert os.stat(site.path('buck', key)).st_mtime_ns == mtime, 'tagging changed the modification time'
     assert content(site, key)[0] == OLD
 
 
@@ -121,14 +121,14 @@ def test_tagging_killed_before_the_reply(site):
 
 def multipart_killed(site, point):
     key = f'multi-{point}'
-    upload = site.client.create_multipart_upload(Bucket='b', Key=key, Metadata={'which': 'new'})['UploadId']
+    upload = site.client.create_multipart_upload(Bucket='buck', Key=key, Metadata={'which': 'new'})['UploadId']
     parts = []
     for n, body in ((1, PART), (2, NEW)):
-        etag = site.client.upload_part(Bucket='b', Key=key, UploadId=upload, PartNumber=n, Body=body)['ETag']
+        etag = site.client.upload_part(Bucket='buck', Key=key, UploadId=upload, PartNumber=n, Body=body)['ETag']
         parts.append({'PartNumber': n, 'ETag': etag})
 
     def complete():
-        site.client.complete_multipart_upload(Bucket='b', Key=key, UploadId=upload, MultipartUpload={'Parts': parts})
+        site.client.complete_multipart_upload(Bucket='buck', Key=key, UploadId=upload, MultipartUpload={'Parts': parts})
     killed_at(site, point, complete)
     if key in names(site):
         assert content(site, key) == (PART + NEW, 'new')
@@ -146,8 +146,8 @@ def test_complete_killed_before_the_parts_are_gone(site):
 
 def test_nothing_hidden_is_left_but_the_uploads_directory(site):
     left = []
-    for d, _, files in os.walk(site.path('b')):
-        left += [os.path.join(d, f) for f in files if f.startswith('.') or '/.firn' in d]
+    for d, _, files in os.walk(site.path('buck')):
+        left += [os.path.join(d, f) for f in files if f != '.firn-sync' and (f.startswith('.') or '/.firn' in d)]
     assert not left, left
 
 

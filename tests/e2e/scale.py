@@ -48,7 +48,7 @@ def there_and_back(site, paths):
     before = {p: (digest(p), os.stat(p).st_mtime_ns) for p in paths}
     names = listing(site, paths)
     site.firn('file', 'migrate', '--list', names, '-p', 'pool1@lib1', timeout=900)
-    assert sum(os.stat(p).st_blocks for p in paths) == 0, 'something was not released'
+    assert sum(os.stat(p).st_blocks for p in paths) <= 8 * len(paths), 'something was not released'
     site.firn('file', 'recall', '--list', names, timeout=900)
     for p in paths:
         assert (digest(p), os.stat(p).st_mtime_ns) == before[p], p
