@@ -82,19 +82,21 @@ void loopfs_up(struct loopfs *l, const char *type, const char *features)
     mount_it(l);
 }
 
-static void unmount(struct loopfs *l)
+/* A descriptor that a killed child held may live a moment longer. */
+static int unmount(struct loopfs *l)
 {
-    /* A descriptor that a killed child held may live a moment longer. */
     for (int tries = 0; umount(l->mnt) < 0; tries++) {
         if (errno != EBUSY || tries == 500)
-            die("umount", l->mnt);
+            return -1;
         (void)usleep(10000);
     }
+    return 0;
 }
 
 void loopfs_remount(struct loopfs *l)
 {
-    unmount(l);
+    if (unmount(l) < 0)
+        die("umount", l->mnt);
     mount_it(l);
 }
 
@@ -115,7 +117,9 @@ void loopfs_power_cut(struct loopfs *l)
 
 void loopfs_down(struct loopfs *l)
 {
-    unmount(l);
+    /* A failed test may hold files open; leave nothing behind even then. */
+    if (unmount(l) < 0)
+        (void)umount2(l->mnt, MNT_DETACH);
     (void)unlink(l->image);
     (void)rmdir(l->mnt);
     (void)rmdir(l->dir);

@@ -330,6 +330,29 @@ static void recalled_data_is_durable_before_its_state(void **state)
     check_whole("lazy", &b, "lazy");
 }
 
+static void a_release_that_cannot_be_made_durable_punches_nothing(void **state)
+{
+    (void)state;
+    struct before b = make("dead-disk");
+    struct file_release *r;
+    struct file_refill *f;
+    assert_int_equal(file_release_begin(S.fs, &b.id, NULL, NULL, &r, &S.err), 0);
+    loopfs_shutdown(&S.loop);
+    assert_true(fs_sync(S.fs, &S.err) < 0);
+    assert_true(file_release_commit(r, NULL, &S.err) < 0);
+    site_remount(&S, false);
+    check_whole("dead-disk", &b, "release");
+    assert_int_equal(release(&S, &b.id, false), 0);
+    assert_int_equal(file_refill_begin(S.fs, &b.id, &b.archive, &f, &S.err), 0);
+    write_half(f, 0, SIZE);
+    assert_int_equal(file_refill_finish_data(f, &S.err), 0);
+    loopfs_shutdown(&S.loop);
+    assert_true(fs_sync(S.fs, &S.err) < 0);
+    assert_true(file_refill_commit(f, FILE_PREMIGRATED, true, &S.err) < 0);
+    site_remount(&S, false);
+    check_whole("dead-disk", &b, "recall");
+}
+
 static void a_power_cut_at_any_moment_of_a_batch_loses_nothing(void **state)
 {
     (void)state;
@@ -389,6 +412,7 @@ int main(int argc, char **argv)
         kills[2],
         cmocka_unit_test(a_power_cut_at_any_point_loses_nothing),
         cmocka_unit_test(recalled_data_is_durable_before_its_state),
+        cmocka_unit_test(a_release_that_cannot_be_made_durable_punches_nothing),
         cmocka_unit_test(a_power_cut_at_any_moment_of_a_batch_loses_nothing),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

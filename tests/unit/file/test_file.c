@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/btrfs.h>
 #include <linux/fs.h>
 #include <signal.h>
 #include <stdio.h>
@@ -150,6 +151,49 @@ static void another_file_systems_identity_is_refused(void **state)
     assert_int_equal(fs_open_id(S.fs, &id, O_RDONLY, &S.err), -EINVAL);
     auto_close int fd = open("/proc/version", O_RDONLY | O_CLOEXEC);
     assert_int_equal(fs_identify(S.fs, fd, &id, NULL, &S.err), -EXDEV);
+}
+
+static void a_subvolume_is_a_file_system_of_its_own(void **state)
+{
+    (void)state;
+    if (strcmp(kind, "btrfs") != 0)
+        return; /* no such thing on this kind */
+    struct btrfs_ioctl_vol_args a = {.name = "sub"};
+    assert_int_equal(ioctl(fs_root_fd(S.fs), BTRFS_IOC_SUBVOL_CREATE, &a), 0);
+    struct site sub = {.loop = S.loop};
+    (void)snprintf(sub.loop.mnt, sizeof(sub.loop.mnt), "%s", path_of(&S, "sub"));
+    assert_int_equal(fs_open(sub.loop.mnt, &sub.fs, &S.err), 0);
+    struct file_id id = make_file(&sub, "inside", 10, 1);
+    struct file_info i;
+    assert_int_equal(inspect(&S, "sub/inside", &i), -EXDEV);
+    struct uuid top = fs_uuid(S.fs), own = fs_uuid(sub.fs);
+    assert_memory_not_equal(&top, &own, sizeof(top));
+    assert_int_equal(inspect(&sub, "inside", &i), 0);
+    assert_int_equal(fs_open_id(S.fs, &id, O_RDONLY, &S.err), -EINVAL);
+    fs_close(sub.fs);
+}
+
+static void a_stub_in_a_snapshot_recalls(void **state)
+{
+    (void)state;
+    if (strcmp(kind, "btrfs") != 0)
+        return; /* no such thing on this kind */
+    struct uuid archive;
+    struct file_id id = make_stub("snapped", 100000, 8, &archive);
+    struct btrfs_ioctl_vol_args a = {.fd = fs_root_fd(S.fs), .name = "snap"};
+    assert_int_equal(ioctl(fs_root_fd(S.fs), BTRFS_IOC_SNAP_CREATE, &a), 0);
+    struct site snap = {.loop = S.loop};
+    (void)snprintf(snap.loop.mnt, sizeof(snap.loop.mnt), "%s", path_of(&S, "snap"));
+    assert_int_equal(fs_open(snap.loop.mnt, &snap.fs, &S.err), 0);
+    struct file_info i;
+    assert_int_equal(inspect(&snap, "snapped", &i), 0);
+    assert_int_equal(i.state, FILE_MIGRATED);
+    assert_int_equal(i.note, FILE_NOTE_NONE);
+    assert_false(file_id_equal(&i.id, &id));
+    assert_int_equal(refill(&snap, &i.id, &archive, 8, FILE_PREMIGRATED), 0);
+    assert_int_equal(first_wrong(&snap, "snapped", 100000, 8), -1);
+    EXPECT("snapped", FILE_MIGRATED, FILE_NOTE_NONE); /* the origin is untouched */
+    fs_close(snap.fs);
 }
 
 /* ---- premigrate ---- */
@@ -764,6 +808,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_file_is_found_by_its_identity_after_a_rename),
         cmocka_unit_test(paths_do_not_leave_the_file_system),
         cmocka_unit_test(another_file_systems_identity_is_refused),
+        cmocka_unit_test(a_subvolume_is_a_file_system_of_its_own),
+        cmocka_unit_test(a_stub_in_a_snapshot_recalls),
         cmocka_unit_test(a_new_file_is_resident_and_a_copied_one_premigrated),
         cmocka_unit_test(a_write_makes_a_premigrated_file_resident),
         cmocka_unit_test(a_store_through_a_mapping_makes_it_resident_too),
