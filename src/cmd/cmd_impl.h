@@ -398,6 +398,8 @@ struct cmd_policyrun {
     const char *inputs; /* file with paths, or NULL */
     const char *as_of;
     int64_t level;
+    int64_t batch_files; /* files in one list for a script; 0: firnd's default */
+    int64_t parallel;    /* scripts at once; 0: firnd's default */
     bool single_instance;
     const struct cmd_args *args; /* for the values of option macro */
 };

@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+#define BATCH_MOST    1000000
+#define PARALLEL_MOST 256
+
 static int check_algorithm(const struct cmd_args *args)
 {
     const char *a = cmd_value(args, "choice-algorithm");
@@ -51,6 +54,10 @@ static int run(struct cmd_ctx *ctx, const struct cmd_args *args)
         rc = check_refused(args);
     if (rc == 0)
         rc = cmd_number(args, "L", 1, 0, 6, &run.level);
+    if (rc == 0)
+        rc = cmd_number(args, "B", 0, 1, BATCH_MOST, &run.batch_files);
+    if (rc == 0)
+        rc = cmd_number(args, "m", 0, 1, PARALLEL_MOST, &run.parallel);
     return rc != 0 ? rc : cmd_policyrun(ctx, &run);
 }
 
@@ -61,7 +68,7 @@ static int run(struct cmd_ctx *ctx, const struct cmd_args *args)
 static const struct cmd_opt opts[] = {
     {"A", 'A', "N", TEXT "(buckets of a global run)", SHORT | IGNORED},
     {"a", 'a', "N", TEXT "(parallel scripts of a node)", SHORT | IGNORED},
-    {"B", 'B', "N", TEXT "(files in one list)", SHORT | IGNORED},
+    {"B", 'B', "N", "files in one list for a script, at most (100)", SHORT},
     {"D", 'D', "DATE", "what CURRENT_TIMESTAMP is: yyyy-mm-dd[@hh:mm[:ss]]", SHORT},
     {"e", 'e', NULL, TEXT "(no second evaluation)", SHORT | IGNORED},
     {"f", 'f', "PREFIX", "where -I defer and -I prepare write their lists", SHORT},
@@ -70,7 +77,7 @@ static const struct cmd_opt opts[] = {
     {"i", 'i', "FILE", "consider the files of this list instead of a scan", SHORT},
     {"L", 'L', "N", "how much is printed, 0 to 6 (1)", SHORT},
     {"macro", 'M', "NAME=VALUE", "replace NAME by VALUE in the policy", SHORT},
-    {"m", 'm', "N", TEXT "(threads)", SHORT | IGNORED},
+    {"m", 'm', "N", "scripts that run at once (24)", SHORT},
     {"N", 'N', "NODES", TEXT "(nodes)", SHORT | IGNORED},
     {"n", 'n', "N", TEXT "(threads of the scan)", SHORT | IGNORED},
     {"P", 'P', "FILE", "the policy file", SHORT | CMD_OPT_REQUIRED},

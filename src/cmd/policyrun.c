@@ -106,6 +106,10 @@ static int make_args(struct cmd_ctx *ctx, const struct cmd_policyrun *run, cJSON
     json_add_str(args, "text", text);
     json_add_str(args, "mode", run->mode);
     json_add_int(args, "level", run->level);
+    if (run->batch_files > 0)
+        json_add_int(args, "batch_files", run->batch_files);
+    if (run->parallel > 0)
+        json_add_int(args, "parallel", run->parallel);
     if (run->single_instance)
         (void)cJSON_AddBoolToObject(args, "single_instance", true);
     if (run->as_of != NULL)

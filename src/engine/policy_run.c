@@ -181,6 +181,9 @@ static int take_time(struct run *r, const cJSON *args, struct err *err)
     r->now_ns = time_now_ns();
     if (text == NULL || timefmt_parse_iso(text, &r->now_ns) == 0)
         return 0;
+    auto_free char *full = xasprintf("%s:00", text); /* the seconds may be left out */
+    if (strchr(text, ':') != NULL && timefmt_parse_iso(full, &r->now_ns) == 0)
+        return 0;
     return err_set(err, -EINVAL, "as_of \"%.40s\" is no time: YYYY-MM-DD[@HH:MM:SS]", text);
 }
 

@@ -50,7 +50,7 @@ def test_every_option_of_mmapplypolicy_is_taken():
                   name='mmapplypolicy', cwd=d)
         assert r.returncode == 0, r
         assert f.asked('policy.run') == [{'macros': {'A': 'd', 'X': '1=2'}, 'target': d, 'file': 'mig-tagged.policy', 'text': "RULE 'x' LIST 'y'\n",
-                                          'mode': 'defer', 'level': 3, 'single_instance': True, 'as_of': '2024-03-01@12:00',
+                                          'mode': 'defer', 'level': 3, 'batch_files': 100, 'parallel': 4, 'single_instance': True, 'as_of': '2024-03-01@12:00',
                                           'prefix': d + '/lists/x', 'input_paths': ['/fs1/a', '/fs1/b']}], f.asked('policy.run')
 
 

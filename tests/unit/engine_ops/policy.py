@@ -323,6 +323,7 @@ def test_macros_from_outside_and_the_time_of_the_run_are_used(s):
     macros = {'FSET': 'mac', 'AGE': '30'}
     assert s.policy(text, macros=macros)[0]['chosen'] == 1
     assert s.policy(text, macros=macros, as_of='1971-01-05')[0]['chosen'] == 0
+    assert s.policy(text, macros=macros, as_of='1971-03-05@12:30')[0]['chosen'] == 1
     assert s.refused(text, macros=macros, as_of='yesterday')['code'] == 'EINVAL'
     s.script_log()
 
