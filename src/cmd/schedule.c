@@ -2,6 +2,7 @@
 /*
  * firn schedule: policies that firnd runs at set times.
  */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "cmd/cmd_impl.h"
 
@@ -77,19 +78,30 @@ static int run_add(struct cmd_ctx *ctx, const struct cmd_args *args)
     return set(ctx, args->argv[0], req);
 }
 
+/* The schedule named name as a new object, NULL when there is none. */
+static int find(struct cmd_ctx *ctx, const char *name, cJSON **out)
+{
+    auto_json cJSON *res = NULL;
+    int rc = cmd_call_again(ctx, "schedule.list", NULL, NULL, NULL, &res);
+    const cJSON *s = NULL;
+    *out = NULL;
+    if (rc < 0)
+        return rc;
+    cJSON_ArrayForEach (s, cJSON_GetObjectItemCaseSensitive(res, "schedules")) {
+        if (strcmp(json_str(s, "name", ""), name) == 0)
+            *out = cJSON_Duplicate(s, true);
+    }
+    return 0;
+}
+
 /* Sends schedule args->argv[0] back as it is with another "enabled". */
 static int enable(struct cmd_ctx *ctx, const struct cmd_args *args, bool on)
 {
     static const char *const kept[] = {"name", "when", "target", "file", "macros", "log"};
-    auto_json cJSON *res = NULL;
-    int rc = cmd_call(ctx, "schedule.list", NULL, &res);
+    auto_json cJSON *s = NULL;
+    int rc = find(ctx, args->argv[0], &s);
     if (rc < 0)
         return rc;
-    const cJSON *s = NULL;
-    cJSON_ArrayForEach (s, cJSON_GetObjectItemCaseSensitive(res, "schedules")) {
-        if (strcmp(json_str(s, "name", ""), args->argv[0]) == 0)
-            break;
-    }
     if (s == NULL)
         return err_set(&ctx->err, -ENOENT, "there is no schedule \"%s\"", args->argv[0]);
     cJSON *req = cJSON_CreateObject();
@@ -129,9 +141,72 @@ static int run_remove(struct cmd_ctx *ctx, const struct cmd_args *args)
     return simple(ctx, args, "schedule.delete", "Removed");
 }
 
+#define POLL_NS (100 * 1000000LL)
+#define UNCHANGED_MAX                                                                              \
+    20 /* looks at a state that does not change: the run began and ended within                    \
+          the second that the run before it began in */
+
+static bool same_run(const cJSON *a, const cJSON *b)
+{
+    return strcmp(json_str(a, "last_run", ""), json_str(b, "last_run", "")) == 0 &&
+           strcmp(json_str(a, "last_result", ""), json_str(b, "last_result", "")) == 0;
+}
+
+/* Waits for the end of the run that was started when the schedule was as in before. */
+static int wait_for_run(struct cmd_ctx *ctx, const char *name, const cJSON *before, cJSON **after)
+{
+    for (int unchanged = 0;;) {
+        auto_json cJSON *now = NULL;
+        int rc = find(ctx, name, &now);
+        if (rc < 0)
+            return rc;
+        if (now == NULL)
+            return err_set(&ctx->err, -ENOENT, "schedule %s was removed meanwhile", name);
+        bool running = strcmp(json_str(now, "last_result", ""), "running") == 0;
+        bool same = same_run(before, now);
+        if (!running && (!same || ++unchanged > UNCHANGED_MAX)) {
+            *after = take_ptr(now);
+            return 0;
+        }
+        if (running)
+            before = NULL; /* any other result is this run's */
+        clock_sleep_ns(clock_real(), POLL_NS);
+    }
+}
+
+/* "ok: 2 chosen, 2 executed, 0 failed" is well, with files that failed it is not. */
+static bool went_well(const char *result)
+{
+    const char *failed = strstr(result, " failed");
+    bool none = failed == NULL || (failed - result >= 3 && strncmp(failed - 3, ", 0", 3) == 0);
+    return strncmp(result, "ok", 2) == 0 && none;
+}
+
 static int run_run(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
-    return simple(ctx, args, "schedule.run", "Started");
+    const char *name = args->argv[0];
+    auto_json cJSON *before = NULL;
+    int rc = find(ctx, name, &before);
+    if (rc < 0)
+        return rc;
+    rc = cmd_call(ctx, "schedule.run", cmd_object("name", name), NULL);
+    if (rc < 0)
+        return rc;
+    if (!ctx->json)
+        (void)printf("Started schedule %s.\n", name);
+    (void)fflush(stdout);
+    auto_json cJSON *after = NULL;
+    if (!cmd_has(args, "async"))
+        rc = wait_for_run(ctx, name, before, &after);
+    if (rc < 0)
+        return rc;
+    const char *result = json_str(after, "last_result", "ok");
+    rc = went_well(result) ? 0 : CMD_EXIT_FAILED;
+    if (after != NULL && !ctx->json)
+        (void)printf("Schedule %s: %s\n", name, result);
+    if (ctx->json)
+        (void)cmd_print_payload(after != NULL ? take_ptr(after) : cmd_object("name", name));
+    return rc;
 }
 
 static const struct cmd_opt list_opts[] = {
@@ -147,6 +222,11 @@ static const struct cmd_opt add_opts[] = {
     {0},
 };
 
+static const struct cmd_opt run_opts[] = {
+    {"async", 0, NULL, "do not wait for its end", 0},
+    {0},
+};
+
 const struct cmd cmds_schedule[] = {
     {"list", "", "list schedules", 0, 0, list_opts, run_list},
     {"add", "NAME FILESYSTEM|DIRECTORY", "add a schedule, or change the one of this name", 2, 2,
@@ -154,6 +234,6 @@ const struct cmd cmds_schedule[] = {
     {"remove", "NAME", "remove a schedule", 1, 1, NULL, run_remove},
     {"enable", "NAME", "let a schedule run at its times", 1, 1, NULL, run_enable},
     {"disable", "NAME", "keep a schedule, but do not run it", 1, 1, NULL, run_disable},
-    {"run", "NAME", "run a schedule now", 1, 1, NULL, run_run},
+    {"run", "NAME", "run a schedule now and wait for its end", 1, 1, run_opts, run_run},
     {0},
 };

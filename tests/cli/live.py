@@ -185,8 +185,7 @@ def test_schedules_accounts_and_buckets(site):
     same(run(site, 'schedule', 'disable', 's1'), 'Schedule s1 does not run now.\n')
     run(site, 'schedule', 'enable', 's1')
     assert run(site, 'schedule', 'list').splitlines()[1].split()[0] == 's1'
-    run(site, 'schedule', 'run', 's1')
-    firnsite.wait_for('the schedule', lambda: payload(site, 'schedule', 'list')[0]['last_result'].startswith('ok'))
+    assert re.fullmatch(r'Started schedule s1\.\nSchedule s1: ok: .*\n', run(site, 'schedule', 'run', 's1'))
     run(site, 'schedule', 'remove', 's1')
     run(site, 'schedule', 'add', 's2', 'fs1', '--when', '99 * * * *', '-P', path, status=1)
     account = payload(site, 'account', 'create', 'user1', '--uid', '12001', '--gid', '12001')[0]

@@ -157,9 +157,31 @@ def test_a_schedule_is_added_switched_run_and_removed():
         assert f.asked('schedule.set')[2]['enabled'] is True
         r = f.run('schedule', 'enable', 'nope')
         assert r.returncode == 1 and 'no schedule "nope"' in r.stderr, r
-        same(f.run('schedule', 'run', 'recall').stdout, 'Started schedule recall.\n')
+        same(f.run('schedule', 'run', '--async', 'recall').stdout, 'Started schedule recall.\n')
         same(f.run('schedule', 'remove', 'recall').stdout, 'Removed schedule recall.\n')
         assert f.asked('schedule.delete') == f.asked('schedule.run') == [{'name': 'recall'}]
+
+
+def test_a_run_of_a_schedule_is_waited_for():
+    def now(result, last_run='2024-03-01T14:00:00.000Z'):
+        return {'schedules': [{**SCHEDULES[0], 'last_run': last_run, 'last_result': result}]}
+    before = {'schedules': SCHEDULES}
+    with Fake({'schedule.run': {}, 'schedule.list': [before, before, now('running'), now('running'), now('ok: 2 chosen, 2 executed, 0 failed')]}) as f:
+        r = f.run('schedule', 'run', 'recall')
+        assert r.returncode == 0
+        same(r.stdout, 'Started schedule recall.\nSchedule recall: ok: 2 chosen, 2 executed, 0 failed\n')
+        assert len(f.asked('schedule.list')) == 5
+    with Fake({'schedule.run': {}, 'schedule.list': [before, now('failed: no such pool')]}) as f:
+        r = f.run('schedule', 'run', 'recall')
+        assert r.returncode == 1
+        same(r.stdout, 'Started schedule recall.\nSchedule recall: failed: no such pool\n')
+    with Fake({'schedule.run': {}, 'schedule.list': [before, now('ok: 10 chosen, 10 executed, 10 failed')]}) as f:
+        assert f.run('schedule', 'run', 'recall').returncode == 1
+    with Fake({'schedule.run': {}, 'schedule.list': [before, {'schedules': []}]}) as f:
+        r = f.run('schedule', 'run', 'recall')
+        assert r.returncode == 1 and 'was removed meanwhile' in r.stderr, r
+    with Fake({'schedule.run': {}, 'schedule.list': before}) as f:  # began and ended in the second of the run before
+        assert f.run('schedule', 'run', 'recall').stdout.endswith('Schedule recall: ok\n')
 
 
 def test_a_schedule_of_a_missing_policy_is_not_added():
