@@ -232,8 +232,12 @@ int ltfs_parser_feed(struct ltfs_parser *p, const void *data, size_t len, bool l
 /* Frees p; NULL is allowed. */
 void ltfs_parser_free(struct ltfs_parser *p);
 
-/* A strict XML parser for bytes from tape: no document type, no entities. Never NULL. */
+/* A strict XML parser for bytes from tape: no document type, no entities. user points to a struct
+ * whose first member is this parser. Never NULL. */
 XML_Parser ltfs_xml_new(void *user);
+
+/* Whether version is 2.x of digits and dots. */
+bool ltfs_xml_version_2(const char *version);
 
 /* Takes the text of the index in pieces. */
 typedef int ltfs_sink_fn(void *arg, const void *data, size_t len, struct err *err);

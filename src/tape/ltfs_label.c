@@ -124,7 +124,7 @@ static void label_start(void *user, const XML_Char *name, const XML_Char **attrs
             if (strcmp(attrs[0], "version") == 0)
                 (void)snprintf(p->label->version, sizeof(p->label->version), "%s", attrs[1]);
         }
-        if (strncmp(p->label->version, "2.", 2) != 0)
+        if (!ltfs_xml_version_2(p->label->version))
             stop(p, "its version is not 2.x");
     }
     buf_addc(&p->path, '/');
@@ -155,7 +155,10 @@ static void take_field(struct label_parse *p, enum label_field field, const char
     p->seen |= (unsigned)field;
     switch (field) {
     case FIELD_CREATOR:
-        (void)snprintf(l->creator, sizeof(l->creator), "%s", text);
+        if (strlen(text) >= sizeof(l->creator))
+            stop(p, "creator is too long");
+        else
+            (void)snprintf(l->creator, sizeof(l->creator), "%s", text);
         break;
     case FIELD_TIME:
         if (timefmt_parse_iso(text, &l->format_time_ns) < 0)

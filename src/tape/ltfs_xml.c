@@ -4,6 +4,7 @@
 #include "tape/ltfs_impl.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void refuse_doctype(void *user, const XML_Char *name, const XML_Char *sysid,
                            const XML_Char *pubid, int has_internal)
@@ -24,4 +25,9 @@ XML_Parser ltfs_xml_new(void *user)
     XML_SetUserData(xml, user);
     XML_SetStartDoctypeDeclHandler(xml, refuse_doctype);
     return xml;
+}
+
+bool ltfs_xml_version_2(const char *version)
+{
+    return strncmp(version, "2.", 2) == 0 && strspn(version, "0123456789.") == strlen(version);
 }

@@ -625,7 +625,7 @@ static void take_attributes(struct ltfs_parser *p, enum element el, const XML_Ch
         if (strcmp(attrs[0], "type") == 0)
             p->base64 = strcmp(attrs[1], "base64") == 0;
     }
-    if (el == EL_INDEX && strncmp(p->ix->version, "2.", 2) != 0)
+    if (el == EL_INDEX && !ltfs_xml_version_2(p->ix->version))
         stop(p, "the index's version is not 2.x");
 }
 
