@@ -78,9 +78,10 @@ static int start(struct s3_req *req)
         b->md5_digest = digest_new(DIGEST_MD5);
     if (b->sha256 != NULL)
         b->sha_digest = digest_new(DIGEST_SHA256);
-    if (!b->expect || !req->has_body || req->conn->head_len > req->conn->taken)
-        return 0;
+    bool wait = b->expect && req->conn->head_len <= req->conn->taken;
     b->expect = false;
+    if (!wait)
+        return 0;
     char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
     struct iovec iov = {.iov_base = go_on, .iov_len = sizeof(go_on) - 1};
     return conn_send(req->conn, &iov, 1, false) < 0

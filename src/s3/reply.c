@@ -83,13 +83,15 @@ static const char *date_line(void)
     return line;
 }
 
-/* Whether the connection must close after this reply. */
+/* Whether the connection must close after this reply. It must when the client still waits for 100
+ * Continue: some (botocore) misread the next answer on a connection where a final one came instead.
+ */
 static bool must_close(const struct s3_req *req)
 {
     struct s3_conn *c = req->conn;
     const struct s3_active *a = c->active;
-    return c->close || !a->http.keep_alive || !body_consumed(a) || a->body.in_len > HTTP_HEAD_MAX ||
-           server_stopping(c->server);
+    return c->close || !a->http.keep_alive || !body_consumed(a) || a->body.expect ||
+           a->body.in_len > HTTP_HEAD_MAX || server_stopping(c->server);
 }
 
 /* Writes the head of the reply into b. length: of the body; -1 chunked; -2 no line about it. */

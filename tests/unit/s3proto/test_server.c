@@ -222,6 +222,21 @@ static void a_refused_body_is_not_asked_for(void **state)
     assert_true(client_closed(fd));
 }
 
+static void a_client_that_waits_to_send_nothing_is_answered_in_step(void **state)
+{
+    auto_close int fd = client_open(*state);
+    client_send(fd,
+                "PUT /b/echo HTTP/1.1\r\n" H "Content-Length: 0\r\nExpect: 100-continue\r\n\r\n");
+    assert_int_equal(client_reply(fd, false, NULL, NULL), 100);
+    assert_int_equal(client_reply(fd, false, NULL, NULL), 200);
+    client_send(fd,
+                "PUT /b/early HTTP/1.1\r\n" H "Content-Length: 0\r\nExpect: 100-continue\r\n\r\n");
+    auto_buf struct buf head = {0};
+    assert_int_equal(client_reply(fd, false, &head, NULL), 404);
+    assert_non_null(strstr(head.data, "Connection: close"));
+    assert_true(client_closed(fd));
+}
+
 static void a_wanted_body_is_asked_for_once(void **state)
 {
     auto_close int fd = client_open(*state);
@@ -674,6 +689,7 @@ int main(void)
         T(a_file_that_ends_early_cuts_the_connection),
         T(an_answer_to_head_has_no_body),
         T(a_refused_body_is_not_asked_for),
+        T(a_client_that_waits_to_send_nothing_is_answered_in_step),
         T(a_wanted_body_is_asked_for_once),
         T(an_unread_body_is_never_taken_for_a_request),
         T(malformed_heads_are_refused_and_closed),
