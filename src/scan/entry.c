@@ -79,6 +79,7 @@ struct scan_entry *scan_entry_set(struct scan_worker *w, const char *name, unsig
                                    .depth = w->dir->depth + 1,
                                    .impl = w};
     w->stat_rc = 1;
+    w->names_len = -1;
     w->has_path = false;
     return &w->entry;
 }
@@ -143,14 +144,55 @@ static const char *local_name(struct scan_worker *w, const struct scan_entry *e,
     return tmp;
 }
 
-ssize_t scan_entry_xattr(struct scan_entry *e, const char *name, char *buf, size_t cap)
+static ssize_t get_value(struct scan_worker *w, struct scan_entry *e, const char *name, char *buf,
+                         size_t cap)
 {
-    struct scan_worker *w = e->impl;
     char tmp[NAME_MAX + 40];
     if (w->xattr_way == SCAN_XATTR_AT)
         return no_data(getxattr_at(e->dirfd, e->name, name, buf, cap));
     ssize_t n = lgetxattr(local_name(w, e, tmp, sizeof(tmp)), name, buf, cap);
     return no_data(n >= 0 ? n : -errno);
+}
+
+/* Name spaces whose attributes are all listed to those who may read them. */
+static bool is_listed_space(const char *name)
+{
+    return strncmp(name, "user.", 5) == 0 || strncmp(name, "trusted.", 8) == 0;
+}
+
+/* Whether the entry's list of names, asked for once, says that there is no such attribute. Most
+ * files have none that a policy asks for, so one call answers for several names. */
+static bool is_surely_absent(struct scan_worker *w, struct scan_entry *e, const char *name)
+{
+    if (w->names_len == -1) {
+        ssize_t n = scan_entry_xattr_list(e, w->names, sizeof(w->names));
+        w->names_len = n >= 0 ? n : -2;
+    }
+    if (w->names_len == -2)
+        return false;
+    for (const char *p = w->names; p < w->names + w->names_len; p += strlen(p) + 1)
+        if (strcmp(p, name) == 0)
+            return false;
+    return true;
+}
+
+#define GAIN_MAX 64
+
+ssize_t scan_entry_xattr(struct scan_entry *e, const char *name, char *buf, size_t cap)
+{
+    struct scan_worker *w = e->impl;
+    bool listed = is_listed_space(name);
+    if (listed && w->list_gain >= 0 && is_surely_absent(w, e, name)) {
+        w->list_gain += w->list_gain < GAIN_MAX;
+        return -ENODATA;
+    }
+    ssize_t n = get_value(w, e, name, buf, cap);
+    /* Where most files have what is asked for, the list is a call too much. */
+    if (listed && n == -ENODATA)
+        w->list_gain += w->list_gain < GAIN_MAX;
+    else if (listed)
+        w->list_gain -= w->list_gain > -GAIN_MAX;
+    return n;
 }
 
 ssize_t scan_entry_xattr_list(struct scan_entry *e, char *buf, size_t cap)

@@ -115,7 +115,8 @@ int scan_entry_stat(struct scan_entry *e, const struct statx **stx);
 /* Reads extended attribute name of the object itself (not of a link's target) into buf of cap
  * bytes. Returns the value's length, or -ENODATA when there is none (also on file systems without
  * extended attributes), -ERANGE when it is longer than cap, another negated errno value on failure.
- * Not cached. Only from the entry call. */
+ * Values are not cached; the object's list of names may be, so an attribute set during the entry
+ * call may be missed. Only from the entry call. */
 ssize_t scan_entry_xattr(struct scan_entry *e, const char *name, char *buf, size_t cap);
 
 /* The names of the object's extended attributes, each with its NUL, into buf of cap bytes. Returns

@@ -57,7 +57,10 @@ struct scan_worker {
     struct scan_dir *dir;
     struct scan_entry entry;
     struct statx stx;
-    int stat_rc; /* 1: not asked */
+    int stat_rc;       /* 1: not asked */
+    char names[4096];  /* of the entry's attributes, as listxattr gives them */
+    ssize_t names_len; /* -1: not asked, -2: cannot be told */
+    int list_gain;     /* above 0: asking for all names first has saved calls lately */
     bool has_path;
     size_t path_len;
 } __attribute__((aligned(64)));
