@@ -225,6 +225,8 @@ int engine_start(const struct conf *conf, struct engine **out, struct err *err)
     pthread_condattr_t attr;
     e->conf = conf;
     e->started_ns = time_mono_ns();
+    (void)pthread_mutex_init(&e->adopting, NULL);
+    (void)pthread_mutex_init(&e->media, NULL);
     (void)pthread_mutex_init(&e->lock, NULL);
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -281,5 +283,7 @@ void engine_stop(struct engine *e)
     (void)pthread_cond_destroy(&e->plan);
     (void)pthread_cond_destroy(&e->changed);
     (void)pthread_mutex_destroy(&e->lock);
+    (void)pthread_mutex_destroy(&e->media);
+    (void)pthread_mutex_destroy(&e->adopting);
     free(e);
 }

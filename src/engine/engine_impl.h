@@ -4,9 +4,10 @@
  * that the drive holds), two planners (jobs to tape, jobs from tape), one finisher (records and
  * release). They meet at queues under engine.lock.
  *
- * Lock order: library.robot (held over robot moves), then engine.lock (never held over I/O, the
- * catalogue or a callback), then batch.lock. A volume is worked on only by the drive that reserved
- * it.
+ * Lock order: engine.adopting (one volume at a time is compared with the catalogue), engine.media
+ * (held over the catalogue: the counters of volumes), library.robot (held over robot moves), then
+ * engine.lock (never held over I/O, the catalogue or a callback), then batch.lock. A volume is
+ * worked on only by the drive that reserved it.
  */
 #ifndef ENGINE_ENGINE_IMPL_H
 #define ENGINE_ENGINE_IMPL_H
@@ -178,9 +179,7 @@ struct mfile {
     struct file_id id;
     struct file_snapshot snap;
     struct uuid archive;
-    bool digested;     /* digest is set: by the first copy, or from the catalogue */
-    struct uuid stale; /* archive of the file's older data: garbage once this one holds */
-    bool has_stale;
+    bool digested;      /* digest is set: by the first copy, or from the catalogue */
     bool replica;       /* the archive was there before; further copies are made */
     uint8_t digest[16]; /* XXH3-128 of all bytes */
     struct mcopy copies[ENGINE_POOLS_MAX];
@@ -287,6 +286,8 @@ struct engine {
     size_t nlibs;
     struct pool *pools;
 
+    pthread_mutex_t adopting;
+    pthread_mutex_t media; /* changes of volumes' rows, which the catalogue changes too */
     pthread_mutex_t lock;
     pthread_cond_t work;    /* drives: something may be to do */
     pthread_cond_t plan;    /* planners and finisher */
@@ -463,6 +464,22 @@ void volume_set_state(struct engine *e, struct volume *v, const char *state, con
 
 /* Stores v's row. Not under engine.lock. */
 void volume_store(struct engine *e, struct volume *v);
+
+/* Sets the state of copies as catalog_copy_set_state does, in step with volume_store. A failure is
+ * logged with what (a path). Not under engine.lock. */
+void copies_set_state(struct engine *e, const struct uuid *archive, int copy_no,
+                      enum catalog_copy_state state, const char *what);
+
+/* As copies_set_state for all copies on v. Returns 0 or a negative code with err. */
+int copies_set_state_volume(struct engine *e, struct volume *v, enum catalog_copy_state state,
+                            struct err *err);
+
+/* Takes the volumes' garbage counters from the catalogue. Not under engine.lock. */
+void volumes_refresh(struct engine *e);
+
+/* Whether the file that the catalogue names for archive says that it is its own. A file system that
+ * cannot be asked counts as yes. */
+bool archive_is_referenced(struct engine *e, const struct uuid *archive);
 
 /* The state as shown: that of the row, or "missing". engine.lock held. */
 const char *volume_shown_state(const struct volume *v);

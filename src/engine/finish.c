@@ -87,15 +87,28 @@ static void record_all(struct batch *b)
     crash_point(CRASH_migrate_recorded);
 }
 
-/* The copies of the data that a file had before are nobody's now. */
+/* Whatever else was archived of a file is nobody's now: older data, and copies that a crash or a
+ * failure left without a record. */
+static void drop_older(struct batch *b, struct mfile *f)
+{
+    struct catalog_archives l = {0};
+    struct err err = {0};
+    int rc = catalog_archive_of_file(b->e->cat, &f->id.fs, f->id.ino, f->id.gen, &l, &err);
+    if (rc < 0)
+        log_err("%s: %s", f->path, err.text);
+    for (size_t i = 0; rc == 0 && i < l.n; i++) {
+        if (memcmp(&l.v[i].archive, &f->archive, sizeof(f->archive)) != 0)
+            copies_set_state(b->e, &l.v[i].archive, 0, CATALOG_COPY_GARBAGE, f->path);
+    }
+    catalog_archives_fini(&l);
+}
+
 static void drop_stale(struct batch *b)
 {
-    struct err err = {0};
     for (size_t i = 0; i < b->n; i++) {
         struct mfile *f = &b->files[i];
-        if (f->premigrated && f->has_stale &&
-            catalog_copy_set_state(b->e->cat, &f->stale, 1, 0, CATALOG_COPY_GARBAGE, &err) < 0)
-            log_err("%s: %s", f->path, err.text);
+        if (f->premigrated && !f->replica)
+            drop_older(b, f);
     }
 }
 
@@ -203,12 +216,10 @@ static void release_all(struct batch *b)
 /* Copies of a file that did not become premigrated belong to nobody. */
 static void drop_copies(struct batch *b, const struct mfile *f)
 {
-    struct err err = {0};
     for (size_t p = 0; p < b->task->npools; p++) {
-        if (f->copies[p].done &&
-            catalog_copy_set_state(b->e->cat, &f->archive, 1, f->copies[p].copy_no,
-                                   CATALOG_COPY_GARBAGE, &err) < 0)
-            log_err("%s: %s", f->path, err.text);
+        if (f->copies[p].done)
+            copies_set_state(b->e, &f->archive, f->copies[p].copy_no, CATALOG_COPY_GARBAGE,
+                             f->path);
     }
 }
 

@@ -69,9 +69,14 @@ bool volume_appendable(const struct volume *v)
 void volume_store(struct engine *e, struct volume *v)
 {
     struct catalog_volume row;
+    struct catalog_volume is;
     struct err err = {0};
+    lock_scope(&e->media);
+    bool counted = v->row.id != 0 && catalog_volume_by_id(e->cat, v->row.id, &is, NULL) == 0;
     {
         lock_scope(&e->lock);
+        if (counted)
+            v->row.garbage = is.garbage;
         row = v->row;
     }
     int rc = catalog_volume_put(e->cat, &row, &err);
@@ -79,6 +84,36 @@ void volume_store(struct engine *e, struct volume *v)
         log_err("cartridge %s: %s", row.barcode, rc < 0 ? err.text : "its pool is gone");
     lock_scope(&e->lock);
     v->row.id = row.id;
+}
+
+void copies_set_state(struct engine *e, const struct uuid *archive, int copy_no,
+                      enum catalog_copy_state state, const char *what)
+{
+    struct err err = {0};
+    lock_scope(&e->media);
+    if (catalog_copy_set_state(e->cat, archive, 1, copy_no, state, &err) < 0)
+        log_err("%s: %s", what, err.text);
+}
+
+int copies_set_state_volume(struct engine *e, struct volume *v, enum catalog_copy_state state,
+                            struct err *err)
+{
+    lock_scope(&e->media);
+    return catalog_copy_set_state_volume(e->cat, v->row.id, state, err);
+}
+
+void volumes_refresh(struct engine *e)
+{
+    struct catalog_volumes l = {0};
+    if (catalog_volume_list(e->cat, NULL, NULL, &l, NULL) == 0) {
+        lock_scope(&e->lock);
+        for (size_t i = 0; i < l.n; i++) {
+            struct volume *v = volume_by_id_locked(e, l.v[i].id);
+            if (v != NULL)
+                v->row.garbage = l.v[i].garbage;
+        }
+    }
+    catalog_volumes_fini(&l);
 }
 
 void volume_set_state(struct engine *e, struct volume *v, const char *state, const char *problem)

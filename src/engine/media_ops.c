@@ -104,6 +104,7 @@ int engine_op_tape_list(struct engine *e, const struct engine_call *call, cJSON 
         return rc;
     cJSON *j = cJSON_CreateObject();
     cJSON *a = cJSON_AddArrayToObject(j, "tapes");
+    volumes_refresh(e);
     lock_scope(&e->lock);
     for (size_t i = 0; i < e->nlibs; i++) {
         const struct volume *v = NULL;
@@ -125,6 +126,7 @@ int engine_op_tape_show(struct engine *e, const struct engine_call *call, cJSON 
     int rc = json_need_str(call->args, "barcode", &barcode, err);
     if (rc < 0)
         return rc;
+    volumes_refresh(e);
     {
         lock_scope(&e->lock);
         const struct volume *v =
@@ -323,6 +325,7 @@ int engine_op_pool_list(struct engine *e, const struct engine_call *call, cJSON 
         return rc;
     cJSON *j = cJSON_CreateObject();
     cJSON *a = cJSON_AddArrayToObject(j, "pools");
+    volumes_refresh(e);
     lock_scope(&e->lock);
     const struct pool *p = NULL;
     LL_FOREACH (e->pools, p) {
@@ -354,6 +357,7 @@ int engine_op_pool_show(struct engine *e, const struct engine_call *call, cJSON 
     int rc = pool_arg(e, call, &p, err);
     if (rc < 0)
         return rc;
+    volumes_refresh(e);
     lock_scope(&e->lock);
     cJSON *j = pool_json(p);
     cJSON *a = cJSON_AddArrayToObject(j, "volumes");

@@ -113,8 +113,6 @@ static void plan_inspected(struct batch *b, struct mfile *f, int fd, const struc
         find_digest(b, f);
     } else {
         f->archive = uuid_new();
-        f->has_stale = info->note == FILE_NOTE_DIRTY;
-        f->stale = info->record.archive;
     }
     if (info->state == FILE_MIGRATED) {
         plan_stub(b, f);

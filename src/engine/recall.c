@@ -336,7 +336,7 @@ static int forget(struct engine *e, struct efs *fs, const struct file_info *info
     if (rc == 0)
         rc = fs_sync(fs->fs, err);
     if (rc == 0)
-        rc = catalog_copy_set_state(e->cat, &info->record.archive, 1, 0, CATALOG_COPY_GARBAGE, err);
+        copies_set_state(e, &info->record.archive, 0, CATALOG_COPY_GARBAGE, "recall --resident");
     return rc;
 }
 

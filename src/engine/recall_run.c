@@ -221,7 +221,7 @@ static void copy_failed(struct stay *s, struct recall *r, int rc, const struct e
     struct recall_copy *c = &r->copies[r->current];
     log_err("%s: %s", r->path, err->text);
     if (rc == -ENODATA)
-        (void)catalog_copy_set_state(e->cat, &r->archive, 1, c->copy_no, CATALOG_COPY_LOST, NULL);
+        copies_set_state(e, &r->archive, c->copy_no, CATALOG_COPY_LOST, r->path);
     else
         volume_set_state(e, s->v, VOL_NEED_REPLACE, err->text);
     r->err = *err;
@@ -302,10 +302,8 @@ static void drop_copies(struct stay *s)
 {
     const struct recall *r = NULL;
     DL_FOREACH (s->done, r) {
-        struct err err = {0};
-        if (r->resident && r->result == 0 &&
-            catalog_copy_set_state(s->d->e->cat, &r->archive, 1, 0, CATALOG_COPY_GARBAGE, &err) < 0)
-            log_err("%s: %s", r->path, err.text);
+        if (r->resident && r->result == 0)
+            copies_set_state(s->d->e, &r->archive, 0, CATALOG_COPY_GARBAGE, r->path);
     }
 }
 

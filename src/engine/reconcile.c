@@ -90,15 +90,14 @@ static int adopt(struct walk *w, const struct seen *s, int copy_no, bool known_a
                              .byte_offset = s->loc.byteoffset,
                              .length = s->size};
     take_hash(s->hash, &a);
-    bool live = known_archive || is_live(e, s, &a);
-    c.state = live ? CATALOG_COPY_VALID : CATALOG_COPY_GARBAGE;
+    bool live = known_archive ? archive_is_referenced(e, &s->id) : is_live(e, s, &a);
+    int rc = catalog_archive_add(e->cat, &a, known_archive ? 0 : 1, &c, 1, err);
     w->found++;
-    if (!live) {
-        lock_scope(&e->lock);
-        w->d->volume->row.garbage += (int64_t)s->size;
+    if (rc == 0 && !live) {
+        copies_set_state(e, &s->id, copy_no, CATALOG_COPY_GARBAGE, s->path);
         w->garbage++;
     }
-    return catalog_archive_add(e->cat, &a, known_archive ? 0 : 1, &c, 1, err);
+    return rc;
 }
 
 /* What the catalogue has of s: is the copy on this volume known, which copy numbers are taken. */
@@ -171,8 +170,8 @@ static int find_lost(struct walk *w, struct err *err)
                                         .byteoffset = (uint32_t)c.v[i].byte_offset};
             if (c.v[i].state == CATALOG_COPY_VALID &&
                 tier_verify(w->d->tier, &c.v[i].archive, &loc, NULL, NULL, NULL) == TIER_ABSENT) {
-                rc = catalog_copy_set_state(w->d->e->cat, &c.v[i].archive, 1, c.v[i].copy_no,
-                                            CATALOG_COPY_LOST, err);
+                copies_set_state(w->d->e, &c.v[i].archive, c.v[i].copy_no, CATALOG_COPY_LOST,
+                                 c.v[i].path);
                 w->lost++;
             }
             tier_location_fini(&loc);
@@ -187,6 +186,8 @@ int reconcile_volume(struct edrive *d, struct err *err)
 {
     auto_free struct walk *w = xzalloc(sizeof(*w));
     w->d = d;
+    /* Two tapes with copies of one archive must not both give their copy the same number. */
+    lock_scope(&d->e->adopting);
     int rc = tier_list(d->tier, see, w, err);
     if (rc == 0 && w->n > 0)
         rc = flush_page(w, err);

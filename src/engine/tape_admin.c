@@ -28,14 +28,12 @@ static bool other_copy(struct engine *e, const struct catalog_copy *c)
     return found;
 }
 
-/* Whether a file says that c's archive is its own. A file system that cannot be asked counts as
- * yes. */
-static bool is_referenced(struct engine *e, const struct catalog_copy *c)
+bool archive_is_referenced(struct engine *e, const struct uuid *archive)
 {
     struct catalog_archives a = {0};
     struct file_info info;
     bool yes = true;
-    if (catalog_archive_get(e->cat, &c->archive, &a, NULL) == 0) {
+    if (catalog_archive_get(e->cat, archive, &a, NULL) == 0) {
         struct efs *fs = efs_by_uuid(e, &a.v[0].fs);
         struct file_id id = {
             .fs = a.v[0].fs, .ino = a.v[0].ino, .gen = a.v[0].gen, .handle_len = a.v[0].handle_len};
@@ -44,8 +42,7 @@ static bool is_referenced(struct engine *e, const struct catalog_copy *c)
         if (rc == FILE_GONE)
             yes = false;
         else if (rc == 0)
-            yes = info.has_record &&
-                  memcmp(&info.record.archive, &c->archive, sizeof(c->archive)) == 0;
+            yes = info.has_record && memcmp(&info.record.archive, archive, sizeof(*archive)) == 0;
     }
     catalog_archives_fini(&a);
     return yes;
@@ -62,7 +59,7 @@ static int find_needed(struct engine *e, int64_t volume, bool all, char **path, 
         size_t n = l.n;
         for (size_t i = 0; rc == 0 && i < n; i++) {
             if (l.v[i].state != CATALOG_COPY_VALID || (!all && other_copy(e, &l.v[i])) ||
-                !is_referenced(e, &l.v[i]))
+                !archive_is_referenced(e, &l.v[i].archive))
                 continue;
             *path = xstrdup(l.v[i].path);
             rc = 1;
@@ -134,7 +131,7 @@ static int format(struct edrive *d, struct assign *a, struct err *err)
         rc = ltfs_format(d->drive, v->row.barcode, 0, &uuid, err);
     if (rc != 0)
         return rc < 0 ? rc : err_set(err, -EIO, "formatting %s", v->row.barcode);
-    rc = catalog_copy_set_state_volume(a->e->cat, v->row.id, CATALOG_COPY_LOST, err);
+    rc = copies_set_state_volume(a->e, v, CATALOG_COPY_LOST, err);
     lock_scope(&a->e->lock);
     v->row.uuid = uuid;
     v->row.garbage = 0;
@@ -230,7 +227,7 @@ static int unassign_one(struct engine *e, const char *barcode, struct pool *p, b
         v->row.pool[0] = '\0';
     }
     volume_set_state(e, v, VOL_UNASSIGNED, "");
-    return catalog_copy_set_state_volume(e->cat, v->row.id, CATALOG_COPY_GARBAGE, err);
+    return copies_set_state_volume(e, v, CATALOG_COPY_GARBAGE, err);
 }
 
 /* ---- both from JSON ---- */
