@@ -21,7 +21,7 @@ class Played:
         self.steps = []
         for part in re.split(r'^# ', text, flags=re.M)[1:]:
             command, _, rest = part.partition('\n')
-            self.steps.append((command, re.split(r'\n\n(?=[A-Z][^\n]{20,})', rest)[0].rstrip('\n')))
+            self.steps.append((command, re.split(r'\n\n(?!Name: )(?=[A-Z][^\n]{20,})', rest)[0].rstrip('\n')))
 
     def after(self, pattern, nth=0):
         """The output of the nth command that matches."""
