@@ -56,6 +56,22 @@ static bool all_hole(int fd)
     return own >= 0 && file_first_data(own) == -ENXIO;
 }
 
+/* True when the file behind fd surely has data everywhere. Never waits. */
+static bool no_hole(int fd, uint64_t size)
+{
+    char path[FILE_PROC_PATH];
+    file_proc_path(fd, path);
+    auto_close int own = open(path, O_RDONLY | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
+    return own >= 0 && lseek(own, 0, SEEK_HOLE) == (off_t)size;
+}
+
+/* A release stopped before its punch, and the mtime moved all the same: somebody wrote to data that
+ * was still whole. It must neither be punched nor overwritten. */
+static bool written_after_mark(const struct file_info *i, int fd, bool same)
+{
+    return (i->record.flags & FILE_RECORD_RELEASING) != 0 && !same && no_hole(fd, i->record.size);
+}
+
 static void judge_premigrated(struct file_info *i, bool same)
 {
     i->state = same ? FILE_PREMIGRATED : FILE_RESIDENT;
@@ -73,7 +89,7 @@ static void judge_migrated(struct file_info *i, int fd, bool same_size, bool sam
         return;
     }
     i->state = FILE_MIGRATED;
-    if (!same_size)
+    if (!same_size || written_after_mark(i, fd, same))
         i->note = FILE_NOTE_STUB_CHANGED;
     else if (i->record.flags != 0)
         i->note = FILE_NOTE_INTERRUPTED;

@@ -306,6 +306,28 @@ static void repair_waits_for_nobody_and_spares_open_files(void **state)
     check_whole("open", &b, "open");
 }
 
+static void a_write_after_a_killed_release_is_not_punched_away(void **state)
+{
+    (void)state;
+    struct before b = die(1, "late"); /* marked, data whole */
+    {
+        auto_close int fd = open(path_of(&S, "late"), O_WRONLY | O_CLOEXEC);
+        assert_int_equal(io_pwrite_full(fd, "precious", 8, 1000), 0);
+    }
+    struct file_info i;
+    auto_close int fd = fs_open_path(S.fs, "late", O_RDWR, &S.err);
+    assert_int_equal(file_repair(S.fs, fd, &i, &S.err), 0);
+    assert_int_equal(i.state, FILE_MIGRATED);
+    assert_int_equal(i.note, FILE_NOTE_STUB_CHANGED);
+    assert_int_equal(refill(&S, &b.id, &b.archive, SEED, FILE_PREMIGRATED), FILE_CHANGED);
+    char text[9] = "";
+    assert_int_equal(io_pread_full(fd, text, 8, 1000), 8);
+    assert_string_equal(text, "precious");
+    uint8_t other = 0;
+    assert_int_equal(io_pread_full(fd, &other, 1, SIZE - 1), 1);
+    assert_int_equal(other, pattern(SEED, SIZE - 1));
+}
+
 static void a_power_cut_at_any_point_loses_nothing(void **state)
 {
     (void)state;
@@ -405,11 +427,13 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_kill_at_any_point_loses_nothing),
         cmocka_unit_test(a_killed_move_can_be_repaired),
         cmocka_unit_test(repair_waits_for_nobody_and_spares_open_files),
+        cmocka_unit_test(a_write_after_a_killed_release_is_not_punched_away),
     };
     const struct CMUnitTest all[] = {
         kills[0],
         kills[1],
         kills[2],
+        kills[3],
         cmocka_unit_test(a_power_cut_at_any_point_loses_nothing),
         cmocka_unit_test(recalled_data_is_durable_before_its_state),
         cmocka_unit_test(a_release_that_cannot_be_made_durable_punches_nothing),
