@@ -24,6 +24,7 @@ struct run {
     struct scheduler *s;
     char name[CATALOG_NAME_MAX];
     char log[CATALOG_PATH_MAX];
+    int64_t began_ns;
     cJSON *args;
     struct run *prev, *next;
 };
@@ -38,9 +39,14 @@ struct scheduler {
     pthread_t thread;
 };
 
+static int64_t now_ns(const struct scheduler *s)
+{
+    return s->env.now_s != NULL ? s->env.now_s(s->env.ctx) * NS_PER_SEC : time_now_ns();
+}
+
 static int64_t now_s(const struct scheduler *s)
 {
-    return s->env.now_s != NULL ? s->env.now_s(s->env.ctx) : time_now_ns() / NS_PER_SEC;
+    return now_ns(s) / NS_PER_SEC;
 }
 
 /* ---- a run ---- */
@@ -92,6 +98,16 @@ static void note(struct scheduler *s, const char *name, int64_t when_ns, const c
         log_err("schedule %s: %s", name, e.text);
 }
 
+static void drop_run(struct run *run)
+{
+    struct scheduler *s = run->s;
+    lock_scope(&s->lock);
+    DL_DELETE(s->runs, run);
+    (void)pthread_cond_broadcast(&s->changed);
+    cJSON_Delete(run->args);
+    free(run);
+}
+
 static void *run_main(void *arg)
 {
     struct run *run = arg;
@@ -100,8 +116,6 @@ static void *run_main(void *arg)
     struct log_file f = {.fd = -1};
     char text[CATALOG_TEXT_MAX];
     auto_json cJSON *result = NULL;
-    int64_t began_ns = now_s(s) * NS_PER_SEC;
-    note(s, run->name, began_ns, RESULT_RUNNING);
     open_log(run, &f);
     int rc = s->env.run(s->env.ctx, run->args, on_event, &f, &result, &e);
     if (rc != 0) {
@@ -115,12 +129,8 @@ static void *run_main(void *arg)
         log_warn("schedule %s: log %s could not be written", run->name, run->log);
     if (f.fd >= 0)
         (void)close(f.fd);
-    note(s, run->name, began_ns, text);
-    lock_scope(&s->lock);
-    DL_DELETE(s->runs, run);
-    (void)pthread_cond_broadcast(&s->changed);
-    cJSON_Delete(run->args);
-    free(run);
+    note(s, run->name, run->began_ns, text);
+    drop_run(run);
     return NULL;
 }
 
@@ -149,10 +159,10 @@ static cJSON *run_args(const struct catalog_schedule *sched)
     return j;
 }
 
-/* Starts a run of sched on its own thread. */
-static int start_run(struct scheduler *s, const struct catalog_schedule *sched, struct err *err)
+/* Enters a run of sched, unless one is on. */
+static int enter_run(struct scheduler *s, const struct catalog_schedule *sched, struct run **out,
+                     struct err *err)
 {
-    pthread_t thread;
     lock_scope(&s->lock);
     if (s->stopping)
         return err_set(err, -ESHUTDOWN, "firnd is stopping");
@@ -163,16 +173,33 @@ static int start_run(struct scheduler *s, const struct catalog_schedule *sched, 
     memcpy(run->name, sched->name, sizeof(run->name));
     memcpy(run->log, sched->log, sizeof(run->log));
     run->args = run_args(sched);
+    run->began_ns = now_ns(s);
     DL_APPEND(s->runs, run);
-    int rc = pthread_create(&thread, NULL, run_main, run);
-    if (rc == 0) {
-        (void)pthread_detach(thread);
-        return 0;
+    *out = run;
+    return 0;
+}
+
+/* Starts a run of sched on its own thread; *began_ns (may be NULL) gets its time. From the return
+ * on the schedule shows it. */
+static int start_run(struct scheduler *s, const struct catalog_schedule *sched, int64_t *began_ns,
+                     struct err *err)
+{
+    pthread_t thread;
+    struct run *run = NULL;
+    int rc = enter_run(s, sched, &run, err);
+    if (rc != 0)
+        return rc;
+    if (began_ns != NULL)
+        *began_ns = run->began_ns;
+    note(s, run->name, run->began_ns, RESULT_RUNNING);
+    rc = pthread_create(&thread, NULL, run_main, run);
+    if (rc != 0) {
+        note(s, run->name, run->began_ns, "failed: no thread for it");
+        drop_run(run);
+        return err_sys(err, rc, "thread of schedule %s", sched->name);
     }
-    DL_DELETE(s->runs, run);
-    cJSON_Delete(run->args);
-    free(run);
-    return err_sys(err, rc, "thread of schedule %s", sched->name);
+    (void)pthread_detach(thread);
+    return 0;
 }
 
 /* ---- the clock ---- */
@@ -205,7 +232,7 @@ void schedule_tick(struct scheduler *s)
         int64_t at = next_of(&list.v[i]);
         if (at < 0 || at > now || is_running(s, list.v[i].name))
             continue;
-        if (start_run(s, &list.v[i], &e) != 0)
+        if (start_run(s, &list.v[i], NULL, &e) != 0)
             log_warn("%s", e.text);
     }
     catalog_schedules_fini(&list);
@@ -469,17 +496,18 @@ int schedule_delete(struct scheduler *s, const cJSON *args, cJSON **result, stru
 int schedule_run(struct scheduler *s, const cJSON *args, cJSON **result, struct err *err)
 {
     const char *name = NULL;
+    int64_t began_ns = 0;
     struct catalog_schedules list = {0};
     int rc = json_need_str(args, "name", &name, err);
     if (rc == 0)
         rc = catalog_schedule_list(s->env.catalog, name, &list, err);
     if (rc < 0)
         return rc;
-    rc = list.n == 1 ? start_run(s, &list.v[0], err) : absent(name, err);
+    rc = list.n == 1 ? start_run(s, &list.v[0], &began_ns, err) : absent(name, err);
     catalog_schedules_fini(&list);
     if (rc != 0)
         return rc;
     *result = cJSON_CreateObject();
-    add_time(*result, "started", now_s(s) * NS_PER_SEC);
+    add_time(*result, "started", began_ns);
     return 0;
 }
