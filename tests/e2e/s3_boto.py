@@ -21,7 +21,7 @@ def make():
     with Site(fs=os.environ.get('FIRN_TEST_FS', 'ext4'), fs_size='1G') as site:
         site.start()
         site.acc, site.other = site.account('user1'), site.account('user2', uid=12002)
-        site.c, site.c2 = site.boto(site.acc), site.boto(site.other)
+        site.c, site.c2 = (site.boto(a, signature_version='s3v4') for a in (site.acc, site.other))
         yield site
 
 
@@ -212,8 +212,7 @@ def test_symlinks_lead_nowhere(site):
     for key in ('etc/passwd', 'passwd', 'inside/k'):
         refused('NoSuchKey', site.c.get_object, Bucket=b, Key=key)
     for key in ('etc/firn-test', 'inside/new'):
-        r = refused('OperationAborted', site.c.put_object, Bucket=b, Key=key, Body=b'')
-        assert r['ResponseMetadata']['HTTPStatusCode'] == 409
+        refused('ObjectParentIsFile', site.c.put_object, Bucket=b, Key=key, Body=b'')
     assert not os.path.exists('/etc/firn-test')
     assert [o['Key'] for o in site.c.list_objects_v2(Bucket=b)['Contents']] == ['real/k']
 
@@ -302,7 +301,8 @@ def test_copies_keep_or_replace_metadata_and_tags(site):
     refused('NoSuchKey', site.c.copy_object, Bucket=b, Key='x', CopySource={'Bucket': b, 'Key': 'none'})
     refused('PreconditionFailed', site.c.copy_object, Bucket=b, Key='x', CopySource=source, CopySourceIfMatch='"no"')
     refused('InvalidArgument', site.c.copy_object, Bucket=b, Key='x', CopySource=f'{b}/../{b2}/dst')
-    refused('AccessDenied', site.c2.copy_object, Bucket='other1', Key='x', CopySource=source) if site.c2.create_bucket(Bucket='other1') else None
+    site.c2.create_bucket(Bucket='other1')
+    refused('AccessDenied', site.c2.copy_object, Bucket='other1', Key='x', CopySource=source)
 
 
 def parts_of(site, b, key, bodies, **kw):
@@ -426,8 +426,7 @@ def test_accounts_see_only_their_own_buckets(site):
     refused('BucketAlreadyOwnedByYou', site.c.create_bucket, Bucket=b)
     refused('BucketAlreadyExists', site.c2.create_bucket, Bucket=b)
     refused('NoSuchBucket', site.c.list_objects_v2, Bucket='nothing-here')
-    refused('InvalidBucketName', site.c.create_bucket, Bucket='A_b') if site.c.meta.events.unregister(
-        'before-parameter-build.s3', None) else None
+    refused('InvalidBucketName', site.c.create_bucket, Bucket='a..b')
     refused('AccessDenied', site.c.get_object, Bucket=b, Key='k', ExpectedBucketOwner='user2')
     assert get(site, b, 'k') == b'x'
 
