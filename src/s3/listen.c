@@ -49,11 +49,13 @@ int s3_listen(const char *where, int *fd, struct err *err)
 
 int s3_listen_port(int fd)
 {
-    struct sockaddr_storage ss = {0};
-    socklen_t len = sizeof(ss);
-    if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+    union {
+        struct sockaddr_storage any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } at = {.any = {0}};
+    socklen_t len = sizeof(at);
+    if (getsockname(fd, (struct sockaddr *)&at.any, &len) < 0)
         return -1;
-    return ss.ss_family == AF_INET6
-               ? ntohs(((const struct sockaddr_in6 *)(const void *)&ss)->sin6_port)
-               : ntohs(((const struct sockaddr_in *)(const void *)&ss)->sin_port);
+    return ntohs(at.any.ss_family == AF_INET6 ? at.v6.sin6_port : at.v4.sin_port);
 }

@@ -380,11 +380,11 @@ def test_without_descriptors_it_answers_503_and_recovers(site):
     pid = site.procs['firn-s3'].pid
 
     def used():
-        return max(int(n) for n in os.listdir(f'/proc/{pid}/fd')) + 1
+        return len(os.listdir(f'/proc/{pid}/fd'))
     old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     clients = []
     try:
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used() + 12, old[1]))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used() + 8, old[1]))
         statuses = set()
         for _ in range(40):
             c = Raw(site.port, timeout=5)
@@ -392,7 +392,7 @@ def test_without_descriptors_it_answers_503_and_recovers(site):
             c.send(b'GET /hostile/key HTTP/1.1\r\nHost: a\r\n\r\n')
             r = c.reply()
             statuses.add(r.status if r else 0)
-        assert statuses <= {0, 403, 500, 503}, statuses
+        assert 503 in statuses and statuses <= {0, 403, 503}, statuses
     finally:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
         for c in clients:
@@ -402,16 +402,16 @@ def test_without_descriptors_it_answers_503_and_recovers(site):
 
 def test_a_full_disk_stores_nothing_and_keeps_the_old_object(site):
     fill = os.path.join(site.mount, 'fill')
-    v = os.statvfs(site.mount)
     fd = os.open(fill, os.O_CREAT | os.O_WRONLY, 0o600)
     try:
-        os.posix_fallocate(fd, 0, max(v.f_bfree - 1024, 1) * v.f_frsize - (8 << 20))
-        while True:  # root may use the reserved blocks as well: the account may not
+        size, step = 0, 64 << 20
+        while step >= 1 << 20:  # until less than 4 MiB are left for those who are not root
             v = os.statvfs(site.mount)
-            if v.f_bavail * v.f_frsize < 4 << 20:
-                break
-            size = os.fstat(fd).st_size
-            os.posix_fallocate(fd, size, v.f_bavail * v.f_frsize - (3 << 20))
+            if v.f_bavail * v.f_frsize < step + (2 << 20):
+                step //= 2
+                continue
+            os.posix_fallocate(fd, size, step)
+            size += step
         body = b'x' * (16 << 20)
         h = site.signer.headers('PUT', KEY, payload='UNSIGNED-PAYLOAD')
         h['content-length'] = str(len(body))
