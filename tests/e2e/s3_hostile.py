@@ -381,6 +381,7 @@ def test_without_descriptors_it_answers_503_and_recovers(site):
 
     def used():
         return len(os.listdir(f'/proc/{pid}/fd'))
+    wait_for('the connections before to be closed', lambda: used() < 40)
     old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     clients = []
     try:
