@@ -24,22 +24,24 @@ static bool in_list(const struct conf_list *l, const char *name)
     return false;
 }
 
-/* True when path is the file "firn" that is installed beside this program. */
+/* True when path is the program firn that belongs to this firnd: beside it, or in ../bin. */
 static bool is_own_program(const char *path)
 {
+    static const char *const places[] = {"firn", "../bin/firn"};
     char self[PATH_MAX];
-    struct stat a;
-    struct stat b;
+    struct stat st;
+    struct stat own;
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (n <= 0)
+    if (n <= 0 || stat(path, &st) != 0)
         return false;
     self[n] = '\0';
-    char *slash = strrchr(self, '/');
-    if (slash == NULL || (size_t)(slash - self) + sizeof("/firn") > sizeof(self))
-        return false;
-    memcpy(slash, "/firn", sizeof("/firn"));
-    return stat(self, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev &&
-           a.st_ino == b.st_ino;
+    const char *slash = strrchr(self, '/');
+    for (size_t i = 0; slash != NULL && i < sizeof(places) / sizeof(places[0]); i++) {
+        auto_free char *firn = xasprintf("%.*s/%s", (int)(slash - self), self, places[i]);
+        if (stat(firn, &own) == 0 && own.st_dev == st.st_dev && own.st_ino == st.st_ino)
+            return true;
+    }
+    return false;
 }
 
 bool run_is_builtin(const struct run *r, const struct policy_external *ext)
@@ -93,7 +95,11 @@ static int check_rule(struct run *r, const struct policy_rule *rule, struct err 
         return err_set(err, -EINVAL, "EXEC '%s' takes no lists", ext->exec);
     if (!run_is_builtin(r, ext))
         return check_script(ext, err);
-    const struct run_job job = {.ext = ext, .rule = rule->name, .work = work_of(rule)};
+    struct run_job job = {.ext = ext, .rule = rule->name, .work = work_of(rule)};
+    int rc = run_builtin_check(r, &job, err);
+    if (rc != 0 || job.work != POLICY_WORK_MIGRATE || !rule->has_threshold)
+        return rc;
+    job.work = POLICY_WORK_PREMIGRATE; /* THRESHOLD(high,low,premig) may do both */
     return run_builtin_check(r, &job, err);
 }
 

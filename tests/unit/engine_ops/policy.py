@@ -13,7 +13,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'lib'))
 import tap
-from firnsite import Site, wait_for
+from firnsite import Site, program, wait_for
 
 MIGRATE = """/* RULE 1: define external pool */
 RULE 'extpool' EXTERNAL POOL 'ltfs' EXEC '/opt/ibm/ltfsee/bin/eeadm'
@@ -157,6 +157,29 @@ def test_the_tapes_of_a_migrated_file_can_be_asked_for(s):
     lines = open(prefix + '.list.on', encoding='utf-8').read().splitlines()
     assert len(lines) == 1 and re.search(r' 0  1 \w+@pool1@lib1 -- ' + re.escape(path), lines[0]), lines
     assert not os.path.exists(prefix + '.list.pre')
+
+
+def test_a_program_that_is_firn_by_another_name_goes_straight_into_the_engine(s):
+    path = s.make('mover/a')[0]
+    link = os.path.join(s.dir, 'scripts', 'mover')
+    os.symlink(program('firn'), link)
+    text = (f"RULE 'e' EXTERNAL POOL 'x' EXEC '{link}' OPTS '-p pool1@lib1'\n"
+            "RULE 'm' MIGRATE FROM POOL 'system' THRESHOLD(0,100,0) TO POOL 'x' WHERE FILESET_NAME = 'mover'")
+    result, lines = s.policy(text)
+    assert any('GLESL700I: Task premigrate' in l for l in lines), lines
+    assert result['executed'] == 1 and s.states(path) == ['premigrated'], (result, lines)
+    s.ask('attr.set', name='allow_premigrate', value='no')
+    assert s.refused(text)['code'] == 'EACCES'
+    s.ask('attr.set', name='allow_premigrate', value='yes')
+
+
+def test_a_policy_that_is_nested_beyond_reason_is_refused(s):
+    for text in ("RULE 'x' LIST 'l' WHERE " + '(' * 300000, "RULE 'x' LIST 'l' WHERE " + 'NOT ' * 200000 + 'TRUE',
+                 "define(a,[b])" * 1 + 'define(b,[a a])a', "RULE 'x' LIST 'l' WHERE 1" + '+1' * 300000 + ' > 3',
+                 "RULE 'x' LIST 'l' WHERE TRUE" + ' OR TRUE' * 100000, '[' * 500000, "RULE 'x' LIST '" + 'y' * 900000):
+        answer, _ = s.ask('policy.check', text=text)
+        assert 'error' in answer or answer['result']['rules'] == 1, (text[:60], answer)
+    assert s.ask('attr.list')[0]['result']
 
 
 def test_a_dry_run_moves_nothing_but_tells_what_it_would(s):
