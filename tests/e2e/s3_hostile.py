@@ -382,18 +382,23 @@ def test_without_descriptors_it_answers_503_and_recovers(site):
     def used():
         return {int(n) for n in os.listdir(f'/proc/{pid}/fd')}
 
+    def unnamed():
+        found = 0
+        for n in used():
+            with contextlib.suppress(FileNotFoundError):
+                found += os.readlink(f'/proc/{pid}/fd/{n}').endswith(' (deleted)')
+        return found
+
     def first_free():
         taken, n = used(), 0
         while n in taken:
             n += 1
         return n
     # Busy connections cannot make room as resting ones do. Each holds its socket and its unnamed file.
-    wait_for('the connections before to be closed', lambda: len(used()) < 40)
-    before = len(used())
     h = site.signer.headers('PUT', '/hostile/busy', payload='UNSIGNED-PAYLOAD')
     h['content-length'] = '1000'
     uploads = [Raw(site.port).send(request('PUT', '/hostile/busy', h) + b'x') for _ in range(8)]
-    wait_for('the uploads to begin', lambda: len(used()) >= before + 16)
+    wait_for('the uploads to begin', lambda: unnamed() == 8)
     old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     try:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (first_free(), old[1]))
