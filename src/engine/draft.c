@@ -230,6 +230,7 @@ static void fill(struct engine_draft *d, const struct engine_file_ref *ref, stru
                fs == NULL ? "not in a managed file system" : "its file system is not available");
         return;
     }
+    j->fs = fs->uuid; /* so that the path of a refused file is shown whole */
     identify(d, fs, ref, x);
 }
 

@@ -110,10 +110,10 @@ def test_a_missing_file_fails_with_its_code(site):
     gone = os.path.join(site.mount, 'd', 'gone')
     r = subprocess.run([FIRN, '--config', site.conf, 'file', 'migrate', '-p', 'pool1@lib1', gone], text=True,
                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
-    assert r.returncode == 1 and '1 not found' in r.stdout and r.stderr.startswith('GLESL400E: '), r
+    assert r.returncode == 1 and '1 not found' in r.stdout and r.stderr == f'GLESL400E: {gone}: file not found\n', r
     task = re.search(r'task ID is (\d+)', r.stdout).group(1)
     lines = run(site, 'task', 'show', task, '-r', name='eeadm').splitlines()
-    assert re.fullmatch(r'Fail      GLESL400E     \d{4}/\d\d/\d\dT\d\d:\d\d:\d\d +1 -- .*d/gone', lines[1]), lines
+    assert re.fullmatch(r'Fail      GLESL400E     \d{4}/\d\d/\d\dT\d\d:\d\d:\d\d +1 -- ' + re.escape(gone), lines[1]), lines
 
 
 def test_tasks_are_listed_shown_and_forgotten(site):
