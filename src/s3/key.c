@@ -103,34 +103,30 @@ bool key_upload_id_valid(const char *id)
     return strlen(id) == KEY_UPLOAD_ID_LEN && strspn(id, "0123456789abcdef") == KEY_UPLOAD_ID_LEN;
 }
 
-/* Bytes of the well-formed UTF-8 sequence at s (n > 0 left), or 0. RFC 3629, 4. */
+/* The well-formed sequences by their first two bytes (RFC 3629, 4); the rest are 80 to BF. */
+static const struct {
+    unsigned char first_lo, first_hi, second_lo, second_hi;
+    size_t len;
+} utf8_forms[] = {
+    {0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+    {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+    {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+};
+
+/* Bytes of the well-formed UTF-8 sequence at s (n > 0 left), or 0. */
 static size_t utf8_sequence(const unsigned char *s, size_t n)
 {
-    if (s[0] < 0x80)
-        return 1;
-    unsigned char lo = 0x80;
-    unsigned char hi = 0xbf;
-    size_t len = 0;
-    if (s[0] >= 0xc2 && s[0] <= 0xdf)
-        len = 2;
-    else if (s[0] >= 0xe0 && s[0] <= 0xef)
-        len = 3;
-    else if (s[0] >= 0xf0 && s[0] <= 0xf4)
-        len = 4;
-    if (len == 0 || n < len)
+    size_t i = 0;
+    while (i < sizeof utf8_forms / sizeof utf8_forms[0] &&
+           (s[0] < utf8_forms[i].first_lo || s[0] > utf8_forms[i].first_hi))
+        i++;
+    if (i == sizeof utf8_forms / sizeof utf8_forms[0] || n < utf8_forms[i].len)
         return 0;
-    if (s[0] == 0xe0)
-        lo = 0xa0;
-    else if (s[0] == 0xed)
-        hi = 0x9f;
-    else if (s[0] == 0xf0)
-        lo = 0x90;
-    else if (s[0] == 0xf4)
-        hi = 0x8f;
-    if (s[1] < lo || s[1] > hi)
+    size_t len = utf8_forms[i].len;
+    if (len > 1 && (s[1] < utf8_forms[i].second_lo || s[1] > utf8_forms[i].second_hi))
         return 0;
-    for (size_t i = 2; i < len; i++)
-        if ((s[i] & 0xc0) != 0x80)
+    for (size_t k = 2; k < len; k++)
+        if ((s[k] & 0xc0) != 0x80)
             return 0;
     return len;
 }

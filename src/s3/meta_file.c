@@ -96,6 +96,37 @@ static void adopt(struct meta *m, const char *name, const char *value)
         meta_drop(set, key);
 }
 
+/* Is name a state name that nevertheless mirrors something? */
+static bool is_mirror_name(const char *name)
+{
+    return begins(name, META_TAG_PREFIX) || strcmp(name, META_CLASS_XATTR) == 0 ||
+           strcmp(name, TYPE_XATTR) == 0 || strcmp(name, ENCODING_XATTR) == 0;
+}
+
+/* Is value of the mirror name what firn wrote there, or would have written in a moment? */
+static bool is_ours(const struct meta_blob *b, const struct meta_set *want, const char *name,
+                    const char *value)
+{
+    const char *ours = meta_get(&b->unmirrored, name) == NULL ? meta_get(want, name) : NULL;
+    const char *old = b->meta.pending ? meta_get(&b->old, name) : NULL;
+    return (ours != NULL && strcmp(ours, value) == 0) || (old != NULL && strcmp(old, value) == 0);
+}
+
+/* Takes the mirrors that somebody removed out of b->meta. Returns whether there was one. */
+static bool merge_removed(struct meta_blob *b, const struct meta_set *want,
+                          const struct meta_set *found)
+{
+    bool differed = false;
+    for (size_t i = 0; i < want->n && !b->meta.pending; i++) {
+        const char *name = want->v[i].key;
+        if (meta_get(found, name) != NULL || meta_get(&b->unmirrored, name) != NULL)
+            continue;
+        differed = true;
+        adopt(&b->meta, name, NULL);
+    }
+    return differed;
+}
+
 /* Brings what the mirrors say (found) into b->meta; returns whether anything differed from what
  * firn wrote. */
 static bool merge(struct meta_blob *b, const struct meta_set *found)
@@ -106,24 +137,13 @@ static bool merge(struct meta_blob *b, const struct meta_set *found)
     for (size_t i = 0; i < found->n; i++) {
         const char *name = found->v[i].key;
         const char *value = found->v[i].value;
-        const char *ours = meta_get(&b->unmirrored, name) == NULL ? meta_get(&want, name) : NULL;
-        const char *old = b->meta.pending ? meta_get(&b->old, name) : NULL;
-        if ((ours != NULL && strcmp(ours, value) == 0) || (old != NULL && strcmp(old, value) == 0))
-            continue;
-        if (is_state_name(name) && !begins(name, META_TAG_PREFIX) &&
-            strcmp(name, META_CLASS_XATTR) != 0 && strcmp(name, TYPE_XATTR) != 0 &&
-            strcmp(name, ENCODING_XATTR) != 0)
+        if (is_ours(b, &want, name, value) || (is_state_name(name) && !is_mirror_name(name)))
             continue;
         differed = true;
         adopt(&b->meta, name, value);
     }
-    for (size_t i = 0; i < want.n && !b->meta.pending; i++) {
-        const char *name = want.v[i].key;
-        if (meta_get(found, name) != NULL || meta_get(&b->unmirrored, name) != NULL)
-            continue;
+    if (merge_removed(b, &want, found))
         differed = true;
-        adopt(&b->meta, name, NULL);
-    }
     meta_set_fini(&want);
     return differed;
 }
@@ -145,8 +165,7 @@ static void adopt_foreign(int fd, const struct meta_set *found, struct meta *m)
 
 /* Reads the authoritative text of x: 0 with *text, 1 when there is none. With a sidecar, *text is
  * its contents. */
-static int read_blob(const struct xa *x, int bucket_fd, const char *text, struct meta_blob *b,
-                     struct err *err)
+static int read_blob(int bucket_fd, const char *text, struct meta_blob *b, struct err *err)
 {
     int rc = meta_blob_parse(text, b, err);
     if (rc < 0 || b->sidecar[0] == '\0')
@@ -164,7 +183,6 @@ static int read_blob(const struct xa *x, int bucket_fd, const char *text, struct
         return rc;
     meta_blob_fini(b);
     meta_blob_init(b);
-    (void)x;
     return meta_blob_parse(more, b, err);
 }
 
@@ -183,7 +201,7 @@ static int load_once(const struct xa *x, int bucket_fd, struct meta_blob *b, boo
         return err_sys(err, -rc, "read the attributes");
     if (!*ours)
         return 0;
-    rc = read_blob(x, bucket_fd, text, b, err);
+    rc = read_blob(bucket_fd, text, b, err);
     bool odd = rc < 0;
     if (rc == 0)
         odd = merge(b, found);

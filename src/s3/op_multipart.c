@@ -11,33 +11,42 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What is wrong with this checksum algorithm and type, NULL when nothing is. */
+static const char *sum_fault(const char *alg, const char *type, enum s3_sum known)
+{
+    bool sha = known == S3_SUM_SHA1 || known == S3_SUM_SHA256;
+    if (alg != NULL && known == S3_SUM_NONE)
+        return "Checksum algorithm provided is unsupported. Please try again with any of the valid "
+               "types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]";
+    if (type == NULL)
+        return NULL;
+    if (alg == NULL)
+        return "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm "
+               "header.";
+    if (strcmp(type, "FULL_OBJECT") == 0)
+        return sha ? "The FULL_OBJECT checksum type cannot be used with this checksum algorithm."
+                   : NULL;
+    if (strcmp(type, "COMPOSITE") != 0)
+        return "Value for x-amz-checksum-type header is invalid.";
+    return known == S3_SUM_CRC64NVME
+               ? "The COMPOSITE checksum type cannot be used with this checksum algorithm."
+               : NULL;
+}
+
 /* Which checksum the object will have. Returns true, or false having answered. */
 static bool choose_sum(struct s3_call *c, struct upload *u)
 {
     const char *alg = s3_req_header(c->req, "x-amz-checksum-algorithm");
     const char *type = s3_req_header(c->req, "x-amz-checksum-type");
     u->alg = alg != NULL ? s3_sum_parse(alg) : S3_SUM_NONE;
-    bool sha = u->alg == S3_SUM_SHA1 || u->alg == S3_SUM_SHA256;
-    bool full_only = u->alg == S3_SUM_CRC64NVME || u->alg == S3_SUM_NONE;
-    const char *text = NULL;
-    u->composite = !full_only;
-    if (alg != NULL && u->alg == S3_SUM_NONE)
-        text = "Checksum algorithm provided is unsupported. Please try again with any of the valid "
-               "types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]";
-    else if (type != NULL && alg == NULL)
-        text = "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm "
-               "header.";
-    else if (type != NULL && strcmp(type, "COMPOSITE") != 0 && strcmp(type, "FULL_OBJECT") != 0)
-        text = "Value for x-amz-checksum-type header is invalid.";
-    else if (type != NULL && strcmp(type, "FULL_OBJECT") == 0 && sha)
-        text = "The FULL_OBJECT checksum type cannot be used with this checksum algorithm.";
-    else if (type != NULL && strcmp(type, "COMPOSITE") == 0 && full_only)
-        text = "The COMPOSITE checksum type cannot be used with this checksum algorithm.";
-    else if (type != NULL)
-        u->composite = strcmp(type, "COMPOSITE") == 0;
-    if (text != NULL)
-        (void)s3_reply_error(c->req, S3_ERR_INVALID_REQUEST, "%s", text);
-    return text == NULL;
+    const char *fault = sum_fault(alg, type, u->alg);
+    if (fault != NULL) {
+        (void)s3_reply_error(c->req, S3_ERR_INVALID_REQUEST, "%s", fault);
+        return false;
+    }
+    u->composite = type != NULL ? strcmp(type, "COMPOSITE") == 0
+                                : u->alg != S3_SUM_NONE && u->alg != S3_SUM_CRC64NVME;
+    return true;
 }
 
 void op_create_upload(struct s3_call *c)

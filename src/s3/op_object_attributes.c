@@ -53,8 +53,7 @@ static void describe(const struct object *o, unsigned want, struct buf *xml)
                  m->sum_composite ? "COMPOSITE" : "FULL_OBJECT");
     }
     if ((want & WANT_PARTS) != 0 && m->n_parts > 0)
-        buf_addf(xml, "<ObjectParts><PartsCount>%zu</PartsCount></ObjectParts>",
-                 m->n_parts);
+        buf_addf(xml, "<ObjectParts><PartsCount>%zu</PartsCount></ObjectParts>", m->n_parts);
     if ((want & WANT_CLASS) != 0)
         buf_addf(xml, "<StorageClass>%s</StorageClass>", m->storage_class);
     if ((want & WANT_SIZE) != 0)

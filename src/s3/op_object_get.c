@@ -29,6 +29,22 @@ static int range_number(const char **s, int64_t *out)
     return 0;
 }
 
+/* Reads "bytes=first-last", -1 for what is left out. Returns whether it is one well-formed range.
+ */
+static bool read_range(const char *s, int64_t *first, int64_t *last)
+{
+    if (strncmp(s, "bytes=", 6) != 0)
+        return false;
+    s += 6;
+    *first = -1;
+    *last = -1;
+    bool has_first = range_number(&s, first) == 0;
+    if (*s++ != '-')
+        return false;
+    bool has_last = range_number(&s, last) == 0;
+    return *s == '\0' && (has_first || has_last) && !(has_first && has_last && *last < *first);
+}
+
 /*
  * RFC 9110, 14.1.2 for one range. Returns 0 with the span; 1 when the header is to be ignored
  * (other unit, several ranges, not well-formed); -1 when it cannot be satisfied.
@@ -37,25 +53,18 @@ static int parse_range(const char *s, int64_t size, struct span *span)
 {
     int64_t first = -1;
     int64_t last = -1;
-    if (strncmp(s, "bytes=", 6) != 0)
+    if (!read_range(s, &first, &last))
         return 1;
-    s += 6;
-    bool has_first = range_number(&s, &first) == 0;
-    if (*s++ != '-')
-        return 1;
-    bool has_last = range_number(&s, &last) == 0;
-    if (*s != '\0' || (!has_first && !has_last) || (has_first && has_last && last < first))
-        return 1;
-    if (!has_first) { /* the last bytes */
+    if (first < 0) { /* the last bytes */
         if (last == 0 || size == 0)
             return -1;
         first = last < size ? size - last : 0;
         last = size - 1;
     } else if (first >= size) {
         return -1;
-    } else if (!has_last || last >= size) {
-        last = size - 1;
     }
+    if (last < 0 || last >= size)
+        last = size - 1;
     *span = (struct span){.status = 206, .off = first, .len = last - first + 1};
     return 0;
 }
@@ -72,33 +81,47 @@ static bool range_applies(const struct s3_req *req, const struct object *o)
     return etag_in_list(v, o->etag);
 }
 
+/* How many parts the object was made of, 0 when that is not known (or it was changed since). */
+static size_t part_count(const struct object *o)
+{
+    int64_t total = 0;
+    for (size_t i = 0; i < o->meta.n_parts; i++)
+        total += o->meta.parts[i];
+    return total == o->size ? o->meta.n_parts : 0;
+}
+
+/* The number in text, 0 when it is none of a part. */
+static size_t part_number(const char *text)
+{
+    char *end = NULL;
+    long n = *text >= '0' && *text <= '9' ? strtol(text, &end, 10) : 0;
+    return n >= 1 && n <= PART_NUMBER_MAX && *end == '\0' ? (size_t)n : 0;
+}
+
 static bool part_span(struct s3_call *c, const struct object *o, const char *text,
                       struct span *span)
 {
-    char *end = NULL;
-    long n = strtol(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || n < 1 || n > PART_NUMBER_MAX) {
+    size_t n = part_number(text);
+    size_t known = part_count(o);
+    size_t count = known > 0 ? known : 1;
+    if (n == 0) {
         (void)s3_reply_error(c->req, S3_ERR_INVALID_ARGUMENT,
                              "Part number must be an integer between 1 and 10000, inclusive");
         return false;
     }
-    int64_t total = 0;
-    for (size_t i = 0; i < o->meta.n_parts; i++)
-        total += o->meta.parts[i];
-    size_t count = o->meta.n_parts > 0 && total == o->size ? o->meta.n_parts : 0;
-    if ((size_t)n > (count > 0 ? count : 1)) {
-        s3_error_element(c->req, "PartNumberRequested", "%ld", n);
-        s3_error_element(c->req, "ActualPartCount", "%zu", count > 0 ? count : 1);
+    if (n > count) {
+        s3_error_element(c->req, "PartNumberRequested", "%zu", n);
+        s3_error_element(c->req, "ActualPartCount", "%zu", count);
         (void)s3_reply_error(c->req, S3_ERR_INVALID_PART_NUMBER, NULL);
         return false;
     }
     *span = (struct span){.status = 206, .off = 0, .len = o->size};
-    for (size_t i = 0; i < count && i < (size_t)n; i++) {
-        span->off += i > 0 ? o->meta.parts[i - 1] : 0;
-        span->len = o->meta.parts[i];
-    }
-    if (count > 0)
-        s3_reply_header(c->req, "x-amz-mp-parts-count", "%zu", count);
+    if (known == 0)
+        return true;
+    span->len = o->meta.parts[n - 1];
+    for (size_t i = 0; i + 1 < n; i++)
+        span->off += o->meta.parts[i];
+    s3_reply_header(c->req, "x-amz-mp-parts-count", "%zu", count);
     return true;
 }
 

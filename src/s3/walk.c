@@ -125,6 +125,23 @@ static bool wanted(const struct walk *w, const struct frame *f, const char *name
     return name[strlen(name) - 1] == '/' && begins(after_rest, name);
 }
 
+/* Adds the name of e to the batch of f, if the listing wants it and it is among the first max. */
+static void consider(const struct walk *w, struct frame *f, const struct dirent *e,
+                     const char *rest, size_t max)
+{
+    if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || key_name_reserved(e->d_name))
+        return;
+    int kind = kind_of(f, e);
+    if (kind == 0)
+        return;
+    auto_free char *name = kind == 2 ? xasprintf("%s/", e->d_name) : xstrdup(e->d_name);
+    if (!wanted(w, f, name, rest) || (!f->complete && strcmp(name, f->names[max - 1]) > 0))
+        return;
+    f->names[f->n++] = take_ptr(name);
+    if (f->n == 2 * max)
+        cut(f, max);
+}
+
 /* Reads the next batch of names of f. */
 static int fill(struct walk *w, struct frame *f)
 {
@@ -138,17 +155,7 @@ static int fill(struct walk *w, struct frame *f)
     rewinddir(f->dir);
     errno = 0;
     for (struct dirent *e = readdir(f->dir); e != NULL; e = readdir(f->dir)) {
-        if (e->d_name[0] == '.' && (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0))
-            continue;
-        int kind = key_name_reserved(e->d_name) ? 0 : kind_of(f, e);
-        if (kind == 0)
-            continue;
-        auto_free char *name = kind == 2 ? xasprintf("%s/", e->d_name) : xstrdup(e->d_name);
-        if (!wanted(w, f, name, rest) || (!f->complete && strcmp(name, f->names[max - 1]) > 0))
-            continue;
-        f->names[f->n++] = take_ptr(name);
-        if (f->n == 2 * max)
-            cut(f, max);
+        consider(w, f, e, rest, max);
         errno = 0;
     }
     if (errno != 0)
