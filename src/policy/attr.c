@@ -298,6 +298,11 @@ const struct policy_attr *policy_attr_find(const char *name)
     return NULL;
 }
 
+const struct policy_attr *policy_attr_at(size_t i)
+{
+    return i < N_ATTRS ? &attrs[i] : NULL;
+}
+
 const char *policy_attr_near(const char *name)
 {
     for (size_t i = 0; i < N_ATTRS; i++)

@@ -91,24 +91,30 @@ static int64_t parse_clock(const char **p, const char *end)
     return us;
 }
 
+/* "YYYY-MM-DD" as days since 1970; false when it is no date. */
+static bool parse_day(const char **p, const char *end, int64_t *days)
+{
+    int year = digits(p, end, 4);
+    int month = take(p, end, "-") ? digits(p, end, 2) : -1;
+    int day = take(p, end, "-") ? digits(p, end, 2) : -1;
+    if (year < 0 || month < 1 || month > 12 || day < 1)
+        return false;
+    *days = policy_date_days(year, month, day);
+    struct policy_date d;
+    policy_date_split(*days * US_PER_DAY, &d);
+    return d.month == month && d.day == day; /* not 31 February */
+}
+
 int policy_date_parse(const char *p, size_t n, int64_t *us)
 {
     const char *end = p + n;
+    int64_t days = 0, clock = 0;
     while (p < end && isspace((unsigned char)*p))
         p++;
     while (p < end && isspace((unsigned char)end[-1]))
         end--;
-    int year = digits(&p, end, 4);
-    int month = take(&p, end, "-") ? digits(&p, end, 2) : -1;
-    int day = take(&p, end, "-") ? digits(&p, end, 2) : -1;
-    if (year < 0 || month < 1 || month > 12 || day < 1)
+    if (!parse_day(&p, end, &days))
         return -EINVAL;
-    int64_t days = policy_date_days(year, month, day);
-    struct policy_date d;
-    policy_date_split(days * US_PER_DAY, &d);
-    if (d.month != month || d.day != day)
-        return -EINVAL; /* 31 February */
-    int64_t clock = 0;
     if (take(&p, end, " T@"))
         clock = parse_clock(&p, end);
     if (clock < 0 || p != end)

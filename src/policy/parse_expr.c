@@ -347,26 +347,37 @@ static bool is_time_type(uint8_t t)
     return t == V_TS || t == V_DATE;
 }
 
+/* One of a and b is a time. */
+static enum policy_vtype time_type(int op, uint8_t a, uint8_t b)
+{
+    bool ta = is_time_type(a);
+    uint8_t other = ta ? b : a;
+    if (is_time_type(other))
+        return op == '-' ? V_IV : V_BOOL;
+    if (other == V_NULL || (op == '-' && other == V_STR))
+        return V_NULL;
+    bool fits = other == V_IV && (op == '+' || (op == '-' && ta));
+    return fits ? V_TS : V_BOOL;
+}
+
+/* a is an interval. */
+static enum policy_vtype interval_type(int op, uint8_t b)
+{
+    if (op == '+' || op == '-')
+        return b == V_IV ? V_IV : b == V_NULL ? V_NULL : V_BOOL;
+    if (b == V_IV)
+        return V_DEC;
+    return op == '*' || op == '/' ? V_IV : V_NULL;
+}
+
 /* The static type of a op b; V_BOOL stands for "impossible". */
 static enum policy_vtype arith_type(int op, uint8_t a, uint8_t b)
 {
-    bool ta = is_time_type(a), tb = is_time_type(b);
-    if (ta && tb)
-        return op == '-' ? V_IV : V_BOOL;
-    if (ta || tb) {
-        uint8_t other = ta ? b : a;
-        if (other == V_NULL || (op == '-' && other == V_STR))
-            return V_NULL;
-        bool fits = other == V_IV && (op == '+' || (op == '-' && ta));
-        return fits ? V_TS : V_BOOL;
-    }
-    if (a == V_INT && b == V_INT)
-        return V_INT;
-    if (a == V_IV && (op == '+' || op == '-') && b != V_IV && b != V_NULL)
-        return V_BOOL;
-    if (a == V_IV && (b == V_IV || op == '*' || op == '/'))
-        return op == '+' || op == '-' || b != V_IV ? V_IV : V_DEC;
-    return V_NULL;
+    if (is_time_type(a) || is_time_type(b))
+        return time_type(op, a, b);
+    if (a == V_IV)
+        return interval_type(op, b);
+    return a == V_INT && b == V_INT ? V_INT : V_NULL;
 }
 
 static int make_binary(struct compile *c, const struct level *l, int op, struct policy_node **kids,

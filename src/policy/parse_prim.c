@@ -151,34 +151,50 @@ static int parse_when(struct compile *c, struct policy_node *operand, struct pol
 
 enum { CASE_OPERAND = 1, CASE_ELSE = 2 };
 
+/* "ELSE expr" when it comes next. */
+static int parse_else(struct compile *c, struct policy_kids *kids, enum policy_vtype *type,
+                      bool *has_else)
+{
+    struct policy_node *n = NULL;
+    *has_else = policy_take_word(c, "ELSE");
+    if (!*has_else)
+        return 0;
+    int rc = policy_parse_expr(c, &n);
+    if (rc < 0)
+        return rc;
+    *type = common_type(*type, n->type);
+    policy_kids_add(c, kids, n);
+    return 0;
+}
+
+static int need_word(struct compile *c, const char *word, const char *expected)
+{
+    char shown[64];
+    if (policy_is_word(c, word))
+        return 0;
+    return policy_fail(c, policy_cur(c)->off, expected, "unexpected %s",
+                       policy_show_token(c, shown));
+}
+
 static int parse_case(struct compile *c, size_t off, struct policy_node **out)
 {
     struct policy_kids kids = {0};
-    struct policy_node *operand = NULL, *otherwise = NULL;
+    struct policy_node *operand = NULL;
     enum policy_vtype type = V_NULL;
-    char shown[64];
+    bool has_else = false;
     int rc = policy_is_word(c, "WHEN") ? 0 : policy_parse_expr(c, &operand);
     if (rc == 0 && operand != NULL)
         policy_kids_add(c, &kids, operand);
-    if (rc == 0 && !policy_is_word(c, "WHEN"))
-        rc = policy_fail(c, policy_cur(c)->off, "WHEN", "unexpected %s",
-                         policy_show_token(c, shown));
+    rc = rc < 0 ? rc : need_word(c, "WHEN", "WHEN");
     while (rc == 0 && policy_take_word(c, "WHEN"))
         rc = parse_when(c, operand, &kids, &type);
-    if (rc == 0 && policy_take_word(c, "ELSE")) {
-        rc = policy_parse_expr(c, &otherwise);
-        if (rc == 0) {
-            type = common_type(type, otherwise->type);
-            policy_kids_add(c, &kids, otherwise);
-        }
-    }
-    if (rc == 0 && !policy_take_word(c, "END"))
-        rc = policy_fail(c, policy_cur(c)->off, "WHEN, ELSE or END", "unexpected %s",
-                         policy_show_token(c, shown));
+    rc = rc < 0 ? rc : parse_else(c, &kids, &type, &has_else);
+    rc = rc < 0 ? rc : need_word(c, "END", "WHEN, ELSE or END");
     if (rc < 0)
         return rc;
+    c->cur++;
     struct policy_node *n = policy_node_new(c, off, policy_ev_case, type, kids.p, kids.n);
-    n->op = (operand != NULL ? CASE_OPERAND : 0) | (otherwise != NULL ? CASE_ELSE : 0);
+    n->op = (operand != NULL ? CASE_OPERAND : 0) | (has_else ? CASE_ELSE : 0);
     return policy_expr_finish(c, n, out);
 }
 

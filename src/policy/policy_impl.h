@@ -316,6 +316,9 @@ struct policy_attr {
 /* The row of attribute name (any case), or NULL. */
 const struct policy_attr *policy_attr_find(const char *name);
 
+/* The i-th row, or NULL behind the last. */
+const struct policy_attr *policy_attr_at(size_t i);
+
 /* The attribute whose name is nearest to name, for messages; NULL when none is near. */
 const char *policy_attr_near(const char *name);
 

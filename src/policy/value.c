@@ -380,33 +380,57 @@ static void time_plus(const struct policy_value *ts, const struct policy_value *
     policy_set_us(out, date ? V_DATE : V_TS, us);
 }
 
-/* Times and intervals; false when the operands are plain numbers. */
+static void time_minus_time(const struct policy_value *a, const struct policy_value *b,
+                            struct policy_value *out)
+{
+    struct policy_value x = *a, y = *b;
+    policy_to_timestamp(&x);
+    policy_to_timestamp(&y);
+    if (x.type == V_NULL || y.type == V_NULL)
+        policy_set_null(out);
+    else
+        policy_set_us(out, V_IV, add_sat(x.i, mul_sat(-1, y.i)));
+}
+
+/* Sums with times; false when it is none. */
 static bool time_op(int op, const struct policy_value *a, const struct policy_value *b,
                     struct policy_value *out)
 {
     bool ta = is_time(a->type), tb = is_time(b->type);
-    if (op == '-' && (ta || tb) && a->type != V_IV && b->type != V_IV) {
-        struct policy_value x = *a, y = *b;
-        policy_to_timestamp(&x);
-        policy_to_timestamp(&y);
-        if (x.type == V_NULL || y.type == V_NULL)
-            policy_set_null(out);
-        else
-            policy_set_us(out, V_IV, add_sat(x.i, mul_sat(-1, y.i)));
-        return true;
-    }
-    if (ta && b->type == V_IV && (op == '+' || op == '-')) {
-        time_plus(a, b, op == '+' ? 1 : -1, out);
-        return true;
-    }
-    if (tb && a->type == V_IV && op == '+') {
-        time_plus(b, a, 1, out);
-        return true;
-    }
-    if (a->type != V_IV || b->type != V_IV || (op != '+' && op != '-'))
+    bool iv = a->type == V_IV || b->type == V_IV;
+    if ((op != '+' && op != '-') || (!ta && !tb))
         return false;
-    int64_t y = policy_interval_us(b);
-    policy_set_us(out, V_IV, add_sat(policy_interval_us(a), op == '+' ? y : mul_sat(-1, y)));
+    if (op == '-' && !iv)
+        time_minus_time(a, b, out);
+    else if (ta && b->type == V_IV)
+        time_plus(a, b, op == '+' ? 1 : -1, out);
+    else if (tb && a->type == V_IV && op == '+')
+        time_plus(b, a, 1, out);
+    else
+        return false;
+    return true;
+}
+
+/* Sums of intervals, and intervals times or by a number; false when it is none. */
+static bool interval_op(int op, const struct policy_value *a, const struct policy_value *b,
+                        struct policy_value *out)
+{
+    if (a->type != V_IV)
+        return false;
+    int64_t x = policy_interval_us(a);
+    if (b->type == V_IV && (op == '+' || op == '-')) {
+        int64_t y = policy_interval_us(b);
+        policy_set_us(out, V_IV, add_sat(x, op == '+' ? y : mul_sat(-1, y)));
+        return true;
+    }
+    if (b->type == V_IV || (op != '*' && op != '/'))
+        return false;
+    double n = policy_to_double(b);
+    double us = op == '*' ? (double)x * n : n != 0 ? (double)x / n : NAN;
+    if (fabs(us) < 9.2e18)
+        policy_set_us(out, V_IV, (int64_t)us);
+    else
+        policy_set_null(out);
     return true;
 }
 
@@ -417,13 +441,9 @@ void policy_arith(int op, const struct policy_value *a, const struct policy_valu
         policy_set_null(out);
         return;
     }
-    if (time_op(op, a, b, out))
+    if (time_op(op, a, b, out) || interval_op(op, a, b, out))
         return;
-    /* An interval times or by a number stays an interval. */
-    bool keeps = a->type == V_IV && b->type != V_IV && (op == '*' || op == '/');
     struct policy_value x = *a, y = *b;
-    if (keeps)
-        policy_set_dec(&x, (double)policy_interval_us(a) / (double)US_PER_SEC);
     bool fine = policy_to_number(&x);
     fine = policy_to_number(&y) && fine;
     if (!fine)
@@ -434,11 +454,4 @@ void policy_arith(int op, const struct policy_value *a, const struct policy_valu
         pow_op(&x, &y, out);
     else if (x.type != V_INT || y.type != V_INT || !int_op(op, x.i, y.i, out))
         dec_op(op, policy_to_double(&x), policy_to_double(&y), out);
-    if (keeps && out->type == V_DEC) {
-        double us = out->d * (double)US_PER_SEC;
-        if (fabs(us) < 9.2e18)
-            policy_set_us(out, V_IV, (int64_t)us);
-        else
-            policy_set_null(out);
-    }
 }

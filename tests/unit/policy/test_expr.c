@@ -289,6 +289,15 @@ static void dates_and_intervals_agree_in_all_styles(void **state)
         {"(CURRENT_TIMESTAMP - ACCESS_TIME) DAYS > 51", "TRUE"},
         {"CURRENT_TIMESTAMP - TIMESTAMP('2026-11-22')", "43200"},
         {"-(INTERVAL '3' DAYS) < INTERVAL '0' DAYS", "TRUE"},
+        {"INTERVAL '3' DAYS * 2 = INTERVAL '6' DAYS", "TRUE"},
+        {"INTERVAL '3' DAYS / 0 IS NULL", "TRUE"},
+        {"INTERVAL '3' DAYS + INTERVAL '12' HOURS = INTERVAL '84' HOURS", "TRUE"},
+        {"INTERVAL '1' DAY / INTERVAL '12' HOURS", "2"},
+        {"INTERVAL '1' HOUR + CURRENT_TIMESTAMP", "2026-11-22 13:00:00.000000"},
+        {"CURRENT_TIMESTAMP - '2026-11-22' = INTERVAL '12' HOURS", "TRUE"},
+        {"2 * INTERVAL '1' DAY", "172800"},
+        {"CASE WHEN FILE_SIZE > 1 THEN INTERVAL '1' DAY END + CURRENT_TIMESTAMP",
+         "2026-11-23 12:00:00.000000"},
     };
     CHECK(e);
 }
