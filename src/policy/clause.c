@@ -115,7 +115,7 @@ static int threshold_class(struct compile *c)
                    {"GROUP_QUOTA_SOFT", POLICY_QUOTA_GROUP_SOFT},
                    {"USER_QUOTAS", POLICY_QUOTA_USER},
                    {"USER_QUOTA_SOFT", POLICY_QUOTA_USER_SOFT}};
-    const char *name = NULL;
+    const char *name = "";
     size_t off = policy_cur(c)->off;
     int rc = policy_parse_string(c, "a class in single quotes, such as 'FILESET_QUOTAS'", &name);
     if (rc < 0)
@@ -268,7 +268,7 @@ static int cl_action(struct compile *c)
 static int cl_compress(struct compile *c)
 {
     static const char *const algorithms[] = {"yes", "no", "z", "lz4", "zfast", "alphae", "alphah"};
-    const char *alg = NULL;
+    const char *alg = "";
     size_t off = policy_cur(c)->off;
     int rc = policy_need_op(c, '(', "'(' behind COMPRESS");
     rc = rc < 0 ? rc : policy_parse_string(c, "'yes', 'no' or an algorithm", &alg);
@@ -318,7 +318,7 @@ static int cl_opts(struct compile *c)
 
 static int cl_escape(struct compile *c)
 {
-    const char *s = NULL;
+    const char *s = "";
     size_t off = policy_cur(c)->off;
     int rc = policy_parse_string(c, "'%' and the characters to leave alone", &s);
     if (rc < 0)

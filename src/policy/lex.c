@@ -156,7 +156,7 @@ static int lex_punct(struct lexer *l)
     if (strchr("(),+-*/%=<>", *p) == NULL)
         return bad_byte(l);
     struct policy_token *t = add(l, TOK_PUNCT, l->pos);
-    t->op = *p;
+    t->op = (unsigned char)*p;
     t->len = 1;
     t->text = policy_arena_dup(&l->c->p->arena, p, 1);
     l->pos++;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy/policy_impl.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* One step of a pattern: a run of literal bytes, one character, or any run. */
@@ -32,6 +33,7 @@ static void add_step(struct policy_like *l, enum step_kind kind, const char *p, 
         last->n += n;
         return;
     }
+    assert(l->steps != NULL);
     l->steps[l->n_steps++] = (struct step){kind, p, n};
 }
 

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -66,6 +67,7 @@ static int peek(struct macro_run *m)
 /* Origin of the next byte; only after peek said there is one. */
 static struct policy_origin here(const struct macro_run *m)
 {
+    assert(m->top != NULL);
     struct policy_origin o = m->top->at;
     if (o.macro == 0)
         o.off += (size_t)(m->top->p - m->top->text);
@@ -85,6 +87,7 @@ static void emit_main(struct macro_run *m, char ch, struct policy_origin o)
             s->cap_segs = s->cap_segs > 0 ? s->cap_segs * 2 : 64;
             s->segs = xrealloc_array(s->segs, s->cap_segs, sizeof(*s->segs));
         }
+        assert(s->segs != NULL);
         s->segs[s->n_segs++] = (struct policy_seg){s->text.len, o};
     }
     buf_addc(&s->text, ch);

@@ -6,6 +6,7 @@
  */
 #include "policy/expr_impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -75,6 +76,7 @@ int policy_expr_finish(struct compile *c, struct policy_node *n, struct policy_n
 
 int policy_need_bool(struct compile *c, const struct policy_node *n)
 {
+    assert(n != NULL);
     if (n->type == V_BOOL || n->type == V_NULL)
         return 0;
     return policy_fail(c, n->off, "a condition, such as NAME LIKE '%.dat'",
@@ -115,6 +117,7 @@ static int chain(struct compile *c, const char *word, parse_fn *next, policy_eva
         rc = policy_need_bool(c, kids.p[i]);
     if (rc < 0)
         return rc;
+    assert(first != NULL);
     struct policy_node *node = policy_node_new(c, first->off, fn, V_BOOL, kids.p, kids.n);
     node->class = class;
     return policy_expr_finish(c, node, out);
@@ -168,6 +171,7 @@ static struct policy_node *negated(struct compile *c, struct policy_node *n, boo
 {
     if (!not )
         return n;
+    assert(n != NULL);
     struct policy_node *r = policy_node_new(c, n->off, policy_ev_not, V_BOOL, &n, 1);
     r->class = CLASS_NOT;
     return r;

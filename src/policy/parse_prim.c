@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy/expr_impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -101,6 +102,7 @@ static int parse_precision(struct compile *c, int *decimals)
 
 static int parse_unit(struct compile *c, struct policy_node *k, struct policy_node **out)
 {
+    assert(k != NULL);
     enum policy_unit u = unit_of(policy_cur(c));
     if (u == UNIT_NONE) {
         *out = k;

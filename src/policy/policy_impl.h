@@ -21,13 +21,14 @@ struct policy_arena {
 };
 
 /* n bytes, aligned for any type, not zeroed. Aborts when memory is gone. Never NULL. */
-void *policy_arena_alloc(struct policy_arena *a, size_t n);
+void *policy_arena_alloc(struct policy_arena *a, size_t n) __attribute__((returns_nonnull));
 
 /* As policy_arena_alloc, zeroed. */
-void *policy_arena_zalloc(struct policy_arena *a, size_t n);
+void *policy_arena_zalloc(struct policy_arena *a, size_t n) __attribute__((returns_nonnull));
 
 /* A copy of n bytes of p with a NUL behind. */
-char *policy_arena_dup(struct policy_arena *a, const char *p, size_t n);
+char *policy_arena_dup(struct policy_arena *a, const char *p, size_t n)
+    __attribute__((returns_nonnull));
 
 /* Makes all memory free again; keeps one chunk as large as everything was, so that the same use
  * allocates nothing the next time. */
