@@ -11,7 +11,6 @@
 PASS_ON(status)
 PASS_ON(file_state)
 PASS_ON(file_lsattr)
-PASS_ON(task_wait)
 PASS_ON(task_list)
 PASS_ON(task_show)
 PASS_ON(task_cancel)

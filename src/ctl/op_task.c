@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drafts of tasks: they belong to the connection, under small numbers. */
+/* Drafts of tasks, which belong to the connection, under small numbers; waiting for tasks. */
+#include "base/cleanup.h"
 #include "base/mem.h"
+#include "base/timefmt.h"
 #include "ctl/ops_impl.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DRAFTS_MAX 16
+#define SLICE_MS   1000
+#define NS_PER_MS  1000000
 
 struct drafts {
     struct engine_draft *v[DRAFTS_MAX]; /* draft n is v[n - 1] */
@@ -75,4 +80,34 @@ int ctl_op_task_commit(struct ctl_request *rq, struct err *err)
     *place = NULL; /* freed whatever happens */
     rc = engine_draft_commit_json(draft, &result, err);
     return ctl_deliver(rq, rc, result);
+}
+
+/* One look of at most ms at the task; *result as op task.wait. */
+static int wait_slice(struct ctl_request *rq, int64_t ms, cJSON **result, struct err *err)
+{
+    const struct ctl_app *app = rq->app;
+    auto_json cJSON *args = cJSON_Duplicate(rq->args, 1);
+    cJSON_DeleteItemFromObjectCaseSensitive(args, "timeout_ms");
+    json_add_int(args, "timeout_ms", ms);
+    const struct engine_call call = {.args = args, .event = ctl_forward_event, .event_arg = rq};
+    return engine_op_task_wait(app->engine, &call, result, err);
+}
+
+/* Waits in slices: a client that has gone leaves its connection to others. */
+int ctl_op_task_wait(struct ctl_request *rq, struct err *err)
+{
+    int64_t timeout_ms = json_int(rq->args, "timeout_ms", -1);
+    int64_t began_ns = time_mono_ns();
+    for (;;) {
+        cJSON *result = NULL;
+        int64_t left = timeout_ms - (time_mono_ns() - began_ns) / NS_PER_MS;
+        bool last = timeout_ms >= 0 && left <= SLICE_MS;
+        int rc = wait_slice(rq, !last ? SLICE_MS : left > 0 ? left : 0, &result, err);
+        if (rc != 0 || last || strcmp(json_str(result, "status", ""), "completed") == 0)
+            return ctl_deliver(rq, rc, result);
+        cJSON_Delete(result);
+        if (ctl_request_is_moot(rq))
+            return err_set(err, -ESHUTDOWN,
+                           "firnd is stopping; the task goes on when it runs again");
+    }
 }

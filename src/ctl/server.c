@@ -20,8 +20,8 @@
 #define CONNECTIONS_DEFAULT 256
 #define TIMEOUT_DEFAULT_MS  30000
 #define BACKLOG             128
-#define ROOT_SHARE          8 /* one in so many connections is kept for root */
-#define SESSION_STACK       (1u << 20)
+#define ROOT_SHARE          8          /* one in so many connections is kept for root */
+#define SESSION_STACK       (8u << 20) /* address space; a deep policy is compiled on it */
 #define ACCEPT_PAUSE_MS     100
 #define REFUSAL_WAIT_MS     1000
 

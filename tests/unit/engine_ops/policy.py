@@ -407,6 +407,42 @@ def test_the_levels_show_objects(s):
         assert any(f"{s.mount}/lev/a" in l and "RULE 'r'" in l for l in s.policy(text, level=level, mode='test')[1]), level
 
 
+def test_a_client_that_leaves_while_it_waits_gives_its_connection_back(s):
+    drives = [d['serial'] for d in s.ask('drive.list')[0]['result']['drives']]
+    for d in drives:
+        assert 'result' in s.ask('drive.unassign', serial=d)[0]
+    path = s.make('wait/a', action='migrate')[0]
+    with socket.socket(socket.AF_UNIX) as c:
+        c.connect(s.socket)
+        f = c.makefile('rb')
+
+        def call(op, **args):
+            c.sendall(json.dumps({'id': 1, 'op': op, 'args': args}).encode() + b'\n')
+            return json.loads(f.readline())
+        draft = call('task.begin', type='migrate', pools=['pool1@lib1'])['result']['draft']
+        call('task.add', draft=draft, paths=[path])
+        task = call('task.commit', draft=draft)['result']['task_id']
+
+    def threads():
+        return len(os.listdir(f"/proc/{s.procs['firnd'].pid}/task"))
+    assert s.ask('task.wait', task_id=task, timeout_ms=50)[0]['result']['status'] != 'completed'
+    before = min(threads() for _ in range(50) if not time.sleep(0.01))  # earlier connections are ending
+    waiting = []
+    for _ in range(5):
+        c = socket.socket(socket.AF_UNIX)
+        c.connect(s.socket)
+        c.sendall(json.dumps({'id': 1, 'op': 'task.wait', 'args': {'task_id': task}}).encode() + b'\n')
+        waiting.append(c)
+    wait_for('five more threads', lambda: threads() >= before + 5)
+    for c in waiting:
+        c.close()
+    wait_for('the threads to end', lambda: threads() <= before, 10)
+    for d in drives:
+        assert 'result' in s.ask('drive.assign', serial=d, role='mrg')[0]
+    assert s.ask('task.wait', task_id=task, timeout_ms=60000)[0]['result']['status'] == 'completed'
+    assert s.states(path) == ['migrated']
+
+
 def test_after_all_that_the_daemon_stops_cleanly(s):
     assert s.stop('firnd') == 0
     s.start_firnd()

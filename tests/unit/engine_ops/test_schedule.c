@@ -386,6 +386,29 @@ static void a_deleted_schedule_runs_no_more(void **state)
     assert_int_equal(runs_at(t, "2024-03-01T12:00:00"), 0);
 }
 
+static void the_thread_of_the_scheduler_starts_what_is_due(void **state)
+{
+    struct fixture *t = *state;
+    struct timespec until;
+    schedule_stop(t->s);
+    t->s = NULL;
+    t->now = at("2024-03-01T10:59:59");
+    const struct schedule_env env = {
+        .catalog = t->f->cat, .run = fake_run, .ctx = t, .now_s = clock_of_test};
+    assert_int_equal(schedule_start(&env, false, &t->s, NULL), 0);
+    set(t, "{'name':'recall'," RECALL "}");
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 20;
+    int rc = 0;
+    (void)pthread_mutex_lock(&t->lock);
+    assert_int_equal(t->began, 0);
+    t->now = at("2024-03-01T11:00:00");
+    while (t->began == 0 && rc == 0)
+        rc = pthread_cond_timedwait(&t->cond, &t->lock, &until);
+    (void)pthread_mutex_unlock(&t->lock);
+    assert_int_equal(t->began, 1);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -405,6 +428,7 @@ int main(void)
         T(macros_and_changes_are_kept),
         T(wrong_settings_change_nothing),
         T(a_deleted_schedule_runs_no_more),
+        T(the_thread_of_the_scheduler_starts_what_is_due),
     };
     (void)setenv("TZ", "UTC", 1);
     tzset();
