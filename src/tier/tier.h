@@ -223,6 +223,6 @@ static inline void cleanup_tier(struct tier **t)
     tier_free(*t);
 }
 #define auto_tier          __attribute__((cleanup(cleanup_tier)))
-#define auto_tier_location __attribute__((cleanup(tier_location_fini)))
+#define auto_tier_location __attribute__((cleanup(tier_location_fini), unused))
 
 #endif
