@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "s3/s3_impl.h"
 
-#include "base/timefmt.h"
-
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 
-#define LINGER_BYTES  ((size_t)256 << 10)
-#define LINGER_MS     1000
 #define SENDFILE_STEP ((int64_t)1 << 30)
 
 ssize_t conn_recv(struct s3_conn *c, void *buf, size_t cap)
@@ -68,22 +63,4 @@ int conn_sendfile(struct s3_conn *c, int fd, off_t off, int64_t len)
             len -= n;
     }
     return 0;
-}
-
-void conn_linger(struct s3_conn *c)
-{
-    char scratch[16384];
-    size_t drained = 0;
-    int64_t end = time_mono_ns() + (int64_t)LINGER_MS * 1000000;
-    (void)shutdown(c->fd, SHUT_WR);
-    while (drained < LINGER_BYTES) {
-        int64_t left_ms = (end - time_mono_ns()) / 1000000;
-        struct pollfd p = {.fd = c->fd, .events = POLLIN};
-        if (left_ms <= 0 || poll(&p, 1, (int)left_ms) <= 0)
-            return;
-        ssize_t n = recv(c->fd, scratch, sizeof(scratch), MSG_DONTWAIT);
-        if (n <= 0)
-            return;
-        drained += (size_t)n;
-    }
 }

@@ -16,7 +16,9 @@
 #include <string.h>
 
 #define CALL_MS 5000
-#define MISS_NS 200000000LL /* between two polls that unknown names cause */
+/* Polls that unknown names may cause: so many at once, and one more every so often. */
+#define MISS_BURST 50
+#define MISS_NS    100000000LL
 
 #define SECRET_MAX 129 /* a secret key and a NUL */
 
@@ -41,9 +43,9 @@ struct s3_snapshot {
 
 struct s3_registry {
     struct ctl_pool *pool;
-    pthread_mutex_t lock; /* current, miss_ns */
+    pthread_mutex_t lock; /* for what follows */
     struct s3_snapshot *current;
-    int64_t miss_ns;
+    int64_t miss_ns;          /* when the polls so far are paid for */
     pthread_mutex_t fetching; /* one fetch at a time; taken before lock */
 };
 
@@ -275,21 +277,24 @@ int s3_registry_poll(struct s3_registry *r, struct err *err)
     return same ? 0 : s3_registry_refresh(r, err);
 }
 
-bool s3_registry_miss(struct s3_registry *r)
+bool s3_registry_miss(struct s3_registry *r, const struct s3_snapshot *seen)
 {
-    const struct s3_snapshot *before = NULL;
     {
         lock_scope(&r->lock);
         int64_t now = time_mono_ns();
-        if (r->miss_ns != 0 && now - r->miss_ns < MISS_NS)
+        if (r->current != seen)
+            return true;
+        if (r->miss_ns < now - MISS_BURST * MISS_NS)
+            r->miss_ns = now - MISS_BURST * MISS_NS;
+        if (r->miss_ns + MISS_NS > now)
             return false;
-        r->miss_ns = now;
-        before = r->current;
+        r->miss_ns += MISS_NS;
     }
-    if (s3_registry_poll(r, NULL) < 0)
-        return false;
+    struct err err = {0};
+    if (s3_registry_poll(r, &err) < 0)
+        log_debug("after an unknown name: %s", err.text);
     lock_scope(&r->lock);
-    return r->current != before;
+    return r->current != seen;
 }
 
 /* ---- looking up ---- */

@@ -38,9 +38,9 @@ int s3_registry_refresh(struct s3_registry *r, struct err *err);
  * seconds. Returns as s3_registry_refresh. */
 int s3_registry_poll(struct s3_registry *r, struct err *err);
 
-/* After a name that was not found: polls, unless that was done within the last 200 ms. Returns
- * whether a newer snapshot is there. */
-bool s3_registry_miss(struct s3_registry *r);
+/* After a name that was not found in snapshot seen (held by the caller): polls, at most ten times a
+ * second and 50 times in a burst. Returns whether a newer snapshot than seen is there. */
+bool s3_registry_miss(struct s3_registry *r, const struct s3_snapshot *seen);
 
 /* The newest snapshot, held until s3_snapshot_unref; never NULL. */
 struct s3_snapshot *s3_registry_get(struct s3_registry *r);

@@ -45,11 +45,12 @@ static const struct s3_snapshot *newest(struct s3_req *req)
 
 const struct s3_bucket *s3_req_find_bucket(struct s3_req *req, const char *name)
 {
-    const struct s3_bucket *b = s3_snapshot_bucket(newest(req), name);
+    const struct s3_snapshot *seen = newest(req);
+    const struct s3_bucket *b = s3_snapshot_bucket(seen, name);
     if (b != NULL)
         return b;
     s3_creds_leave();
-    bool newer = s3_registry_miss(req->site->registry);
+    bool newer = s3_registry_miss(req->site->registry, seen);
     if (s3_creds_enter(req->account, NULL) < 0)
         return NULL;
     return newer ? s3_snapshot_bucket(newest(req), name) : NULL;

@@ -96,6 +96,9 @@ struct s3_conn {
     size_t head_pos;             /* how far http_head_scan has looked */
     size_t taken;                /* bytes of head that the current request has used */
     bool close;                  /* after the current reply */
+    bool linger;                 /* ... but not over input that the peer may still be sending */
+    bool draining;               /* half-closed: what comes is thrown away until deadline_ns */
+    size_t drained;              /* bytes thrown away */
     bool resting;                /* in the epoll set and the server's list of resting ones */
     int64_t deadline_ns;         /* monotonic; while resting */
     int64_t head_ns;             /* when the first byte of this head came */
@@ -116,10 +119,6 @@ int conn_send(struct s3_conn *c, struct iovec *iov, int n, bool more);
 /* Sends len bytes of file fd from off. Returns 0, -ENODATA when the file ended early, or a negated
  * errno value. */
 int conn_sendfile(struct s3_conn *c, int fd, off_t off, int64_t len);
-
-/* Gives the peer a chance to read the reply before the connection is closed with unread input:
- * half-closes and reads at most 256 KiB or 1 s. */
-void conn_linger(struct s3_conn *c);
 
 /* ---- body.c, body_declare.c ---- */
 

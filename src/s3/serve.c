@@ -6,8 +6,6 @@
 #include "conf/conf.h"
 #include "s3/registry.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -23,7 +21,10 @@ static void make_id(char *out)
     uint64_t z = state;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    (void)snprintf(out, S3_ID_TEXT, "%016" PRIX64, z ^ (z >> 31));
+    z ^= z >> 31;
+    for (int i = 0; i < S3_ID_TEXT - 1; i++, z <<= 4)
+        out[i] = "0123456789ABCDEF"[z >> 60];
+    out[S3_ID_TEXT - 1] = '\0';
 }
 
 static void begin(struct s3_conn *c, struct s3_active *a, struct s3_site *site)
@@ -82,8 +83,10 @@ static enum s3_error find_key(struct s3_active *a, const char **secret)
             return S3_ERR_NONE;
         }
         bool loaded = s3_snapshot_loaded(s);
+        s3_creds_leave(); /* the thread may still be whom it served before */
+        bool newer = round == 0 && s3_registry_miss(r, s);
         s3_snapshot_unref(s);
-        if (round == 1 || !s3_registry_miss(r))
+        if (!newer)
             return loaded ? S3_ERR_INVALID_ACCESS_KEY_ID : S3_ERR_SERVICE_UNAVAILABLE;
     }
     return S3_ERR_INVALID_ACCESS_KEY_ID;
@@ -207,8 +210,7 @@ static void finish(struct s3_conn *c, struct s3_active *a)
 {
     access_log(&a->req, c, a->body.wire, a->reply.sent);
     bool unread = !body_consumed(a) || c->head_len > c->taken;
-    if (c->close && unread && !a->reply.failed)
-        conn_linger(c);
+    c->linger = c->close && unread && !a->reply.failed;
     if (!c->close)
         keep_rest(c, a);
     body_fini(a);

@@ -22,8 +22,10 @@
 
 #define PAGE         4096
 #define ACCEPT_BATCH 16
-#define REFUSE_MS    20 /* for the input of a refused connection to arrive */
-#define CUT_WAIT_S   5  /* for cut requests to notice */
+#define DRAIN_NS     NS_PER_SEC          /* how long unread input is thrown away ... */
+#define DRAIN_BYTES  ((size_t)256 << 10) /* ... and how much of it */
+#define REFUSE_MS    20                  /* for the input of a refused connection to arrive */
+#define CUT_WAIT_S   5                   /* for cut requests to notice */
 
 struct s3_server {
     struct s3_server_opts opts;
@@ -92,7 +94,8 @@ static void conn_rest(struct s3_server *s, struct s3_conn *c, int how)
     struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.ptr = c};
     {
         lock_scope(&s->lock);
-        c->deadline_ns = from + timeout;
+        if (!c->draining)
+            c->deadline_ns = from + timeout;
         c->resting = true;
         c->prev = s->resting_last;
         c->next = NULL;
@@ -297,12 +300,41 @@ static void serve_one(struct s3_server *s, struct s3_conn *c, struct s3_active *
     count_serving(s, -1);
 }
 
+/* Throws away what has come. Closing over unread input would reset the connection, and the peer
+ * might lose the answer; but no worker waits for a peer that goes on sending. */
+static void drain(struct s3_server *s, struct s3_conn *c, struct s3_active *a)
+{
+    while (c->drained < DRAIN_BYTES) {
+        ssize_t n = recv(c->fd, a->raw_buf, S3_RAW_BUF, MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            conn_rest(s, c, EPOLL_CTL_MOD);
+            return;
+        }
+        if (n <= 0)
+            break;
+        c->drained += (size_t)n;
+    }
+    conn_close(s, c);
+}
+
+static void begin_drain(struct s3_server *s, struct s3_conn *c, struct s3_active *a)
+{
+    (void)shutdown(c->fd, SHUT_WR);
+    c->draining = true;
+    c->deadline_ns = time_mono_ns() + DRAIN_NS;
+    drain(s, c, a);
+}
+
 /* Serves what a ready connection has to say, then lets it rest or closes it. */
 static void conn_ready(struct s3_server *s, struct s3_conn *c, struct s3_active *a)
 {
     {
         lock_scope(&s->lock);
         unlink_resting_locked(s, c);
+    }
+    if (c->draining) {
+        drain(s, c, a);
+        return;
     }
     if (c->head == NULL)
         c->head = a->head_spare != NULL ? take_ptr(a->head_spare) : xzalloc(HTTP_HEAD_MAX);
@@ -314,7 +346,9 @@ static void conn_ready(struct s3_server *s, struct s3_conn *c, struct s3_active 
     } while (len > 0 && !c->close && c->head_len > 0);
     if (c->head_len == 0 && a->head_spare == NULL)
         a->head_spare = take_ptr(c->head);
-    if (c->close || len == -EPIPE || server_stopping(s))
+    if (c->close && c->linger && !server_stopping(s))
+        begin_drain(s, c, a);
+    else if (c->close || len == -EPIPE || server_stopping(s))
         conn_close(s, c);
     else
         conn_rest(s, c, EPOLL_CTL_MOD);
@@ -339,6 +373,7 @@ static void *worker_main(void *arg)
     struct s3_server *s = arg;
     auto_free struct s3_active *a = xzalloc(sizeof(*a));
     bool ok = active_init(a);
+    s3_creds_leave(); /* a thread begins as the one that made it, which may serve an account */
     while (ok && !server_stopping(s)) {
         struct epoll_event ev;
         int n = epoll_wait(s->epoll_fd, &ev, 1, -1);

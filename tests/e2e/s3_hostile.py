@@ -435,6 +435,12 @@ def test_a_full_disk_stores_nothing_and_keeps_the_old_object(site):
     assert get(site).body == DATA
 
 
+def test_a_new_account_is_known_at_once(site):
+    signer = Signer(site.account('eve', uid=12002), f'127.0.0.1:{site.port}')
+    r = once(site, request('GET', KEY, signer.headers('GET', KEY)))
+    expect(r, 403, 'AccessDenied', 'another account')
+
+
 def test_nothing_secret_is_logged(site):
     get(site, signature='c0ffee' + '0' * 58)
     once(site, f'GET {site.signer.presign("GET", KEY)} HTTP/1.1\r\nHost: {site.signer.host}\r\n\r\n'.encode())

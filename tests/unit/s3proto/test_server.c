@@ -258,6 +258,23 @@ static void an_unread_body_is_never_taken_for_a_request(void **state)
     assert_true(client_closed(fd));
 }
 
+static void refused_uploads_hold_no_worker(void **state)
+{
+    int fds[16];
+    int64_t start = time_mono_ns();
+    for (int i = 0; i < 16; i++) {
+        fds[i] = client_open(*state);
+        client_send(fds[i], "PUT /b/early HTTP/1.1\r\n" H "Content-Length: 100000000\r\n\r\nx");
+        assert_int_equal(client_reply(fds[i], false, NULL, NULL), 404);
+    }
+    assert_int_equal(client_once(*state, "GET /b/x HTTP/1.1\r\n" H "\r\n", NULL), 200);
+    assert_true(time_mono_ns() - start < 2 * NS_PER_SEC);
+    for (int i = 0; i < 16; i++) {
+        assert_true(client_closed(fds[i]));
+        (void)close(fds[i]);
+    }
+}
+
 static void malformed_heads_are_refused_and_closed(void **state)
 {
     static const struct {
@@ -692,6 +709,7 @@ int main(void)
         T(a_client_that_waits_to_send_nothing_is_answered_in_step),
         T(a_wanted_body_is_asked_for_once),
         T(an_unread_body_is_never_taken_for_a_request),
+        T(refused_uploads_hold_no_worker),
         T(malformed_heads_are_refused_and_closed),
         T(long_heads_are_refused),
         T(malformed_chunks_are_refused),
