@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "s3/key.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static bool reserved(const char *p, size_t n)
@@ -73,15 +72,16 @@ const char *key_fault_text(enum key_fault fault)
     return text[fault];
 }
 
+/* Four groups of one to three digits with dots between? */
 static bool is_ipv4(const char *s)
 {
-    unsigned a = 0;
-    unsigned b = 0;
-    unsigned c = 0;
-    unsigned d = 0;
-    char more = '\0';
-    return strspn(s, "0123456789.") == strlen(s) &&
-           sscanf(s, "%3u.%3u.%3u.%3u%c", &a, &b, &c, &d, &more) == 4;
+    for (int i = 0; i < 4; i++) {
+        size_t n = strspn(s, "0123456789");
+        if (n < 1 || n > 3 || s[n] != (i < 3 ? '.' : '\0'))
+            return false;
+        s += n + 1;
+    }
+    return true;
 }
 
 bool key_bucket_valid(const char *name)

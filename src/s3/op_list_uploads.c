@@ -71,7 +71,8 @@ static int collect(struct s3_call *c, const char *prefix, struct list *l)
     for (struct dirent *e = readdir(d); e != NULL && l->n < UPLOADS_MAX; e = readdir(d))
         if (key_upload_id_valid(e->d_name))
             add_found(c, e->d_name, prefix, l);
-    qsort(l->v, l->n, sizeof *l->v, by_key);
+    if (l->n > 0)
+        qsort(l->v, l->n, sizeof *l->v, by_key);
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What is wrong with this checksum algorithm and type, NULL when nothing is. */
@@ -116,10 +117,12 @@ static int find_parts(const struct upload *u, bool *there)
         return -ENOMEM;
     }
     for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-        int n = 0;
-        char more = '\0';
-        if (sscanf(e->d_name, "p%5d%c", &n, &more) == 1 && n >= 1 && n <= PART_NUMBER_MAX)
-            there[n] = true;
+        char name[UPLOAD_PART_NAME_MAX];
+        long n = e->d_name[0] == 'p' ? strtol(e->d_name + 1, NULL, 10) : 0;
+        if (n < 1 || n > PART_NUMBER_MAX)
+            continue;
+        upload_part_name((int)n, name);
+        there[n] = there[n] || strcmp(name, e->d_name) == 0;
     }
     return 0;
 }

@@ -147,6 +147,17 @@ void op_upload_part(struct s3_call *c)
     store_fini(&s, c->dir);
 }
 
+/* Reads a number of at most 18 digits that ends with the character end, and steps over both. */
+static bool read_number(const char **s, char end, int64_t *out)
+{
+    size_t n = strspn(*s, "0123456789");
+    if (n < 1 || n > 18 || (*s)[n] != end)
+        return false;
+    *out = strtoll(*s, NULL, 10);
+    *s += n + 1;
+    return true;
+}
+
 /* x-amz-copy-source-range: "bytes=a-b", both given, within the source. */
 static bool copy_range(struct s3_call *c, int64_t size, int64_t *off, int64_t *len)
 {
@@ -155,11 +166,10 @@ static bool copy_range(struct s3_call *c, int64_t size, int64_t *off, int64_t *l
     *len = size;
     if (v == NULL)
         return true;
-    long long first = -1;
-    long long last = -1;
-    char more = '\0';
-    if (strspn(v, "bytes=-0123456789") != strlen(v) ||
-        sscanf(v, "bytes=%lld-%lld%c", &first, &last, &more) != 2 || first < 0 || last < first) {
+    int64_t first = -1;
+    int64_t last = -1;
+    const char *p = strncmp(v, "bytes=", 6) == 0 ? v + 6 : "";
+    if (!read_number(&p, '-', &first) || !read_number(&p, '\0', &last) || last < first) {
         (void)s3_reply_error(c->req, S3_ERR_INVALID_ARGUMENT,
                              "The x-amz-copy-source-range value must be of the form "
                              "bytes=first-last where first and last are the zero-based offsets of "

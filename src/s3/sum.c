@@ -83,8 +83,8 @@ static void one_bit(struct matrix *m, int bits, uint64_t poly)
 
 static uint64_t combine(int bits, uint64_t poly, uint64_t a, uint64_t b, int64_t len_b)
 {
-    struct matrix m;
-    struct matrix next;
+    struct matrix m = {0};
+    struct matrix next = {0};
     one_bit(&m, bits, poly);
     for (int i = 0; i < 3; i++) { /* 8 bits: one byte */
         square(&m, &next);

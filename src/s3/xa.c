@@ -103,7 +103,9 @@ int xa_user_all(const struct xa *x, struct meta_set *set)
     int rc = list_all(x, &list, &len);
     if (rc < 0)
         return rc;
-    for (const char *name = list; len > 0 && name < list + len; name += strlen(name) + 1) {
+    if (list == NULL)
+        return 0;
+    for (const char *name = list; name < list + len; name += strlen(name) + 1) {
         if (strncmp(name, "user.", 5) != 0 || strcmp(name, META_XATTR) == 0)
             continue;
         auto_free char *value = NULL;
@@ -111,7 +113,7 @@ int xa_user_all(const struct xa *x, struct meta_set *set)
         rc = xa_get(x, name, &value, &n);
         if (rc < 0)
             return rc;
-        if (rc == 0 && strlen(value) == n)
+        if (value != NULL && strlen(value) == n)
             meta_put(set, name, value);
     }
     return 0;
