@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "policy/policy.h"
+#include "policy/report.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -349,6 +350,38 @@ static void weight_size_show_and_action_are_worked_out(void **state)
     assert_int_equal(policy_eval_bad_numbers(x.ev, 0), 0);
 }
 
+/* ---- the lines of -L ---- */
+
+static void levels_3_to_6_tell_candidates_exclusions_attributes_and_the_rest(void **state)
+{
+    (void)state;
+    auto_fixture struct fixture x = {0};
+    auto_buf struct buf b = {0};
+    load(&x,
+         "RULE 'm' MIGRATE TO POOL 'slow' WEIGHT(5) WHERE NAME LIKE 'a%'\n"
+         "RULE 'e' EXCLUDE WHERE NAME LIKE 'e%'",
+         NULL, 0);
+    struct facts f[] = {file("/d/a"), file("/d/e"), file("/d/x")};
+    f[0].stx.stx_uid = 7;
+    for (int level = POLICY_LEVEL_CANDIDATES; level <= POLICY_LEVEL_ALL; level++) {
+        for (size_t i = 0; i < 3; i++) {
+            struct policy_object obj = facts_object(&f[i]);
+            (void)decide(&x, &f[i]);
+            policy_report_object(&b, x.ev, &obj, f[i].path, &x.d, (enum policy_level)level);
+        }
+        buf_adds(&b, "--\n");
+    }
+#define TIMES     "2026-11-12@12:00:00"
+#define MIGRATE   " RULE 'm' MIGRATE FROM POOL 'system' TO POOL 'slow' WEIGHT(5.000000)\n"
+#define ATTR(UID) " [" TIMES " " UID " 0 8000 system " TIMES " 8 root]"
+    assert_string_equal(b.data, "/d/a  " MIGRATE "--\n"
+                                "/d/a  " MIGRATE "/d/e   RULE 'e' EXCLUDE\n--\n"
+                                "/d/a" ATTR("7") MIGRATE "/d/e" ATTR("0") " RULE 'e' EXCLUDE\n--\n"
+                                                                          "/d/a" ATTR("7") MIGRATE
+                        "/d/e" ATTR("0") " RULE 'e' EXCLUDE\n"
+                                         "/d/x" ATTR("0") " NO RULE APPLIES\n--\n");
+}
+
 /* ---- idioms ---- */
 
 struct idiom {
@@ -468,6 +501,7 @@ int main(void)
         cmocka_unit_test(null_in_where_is_no_hit_on_either_side),
         cmocka_unit_test(a_vanished_object_is_an_error_not_a_hit),
         cmocka_unit_test(weight_size_show_and_action_are_worked_out),
+        cmocka_unit_test(levels_3_to_6_tell_candidates_exclusions_attributes_and_the_rest),
         cmocka_unit_test(idioms_select_what_their_authors_meant),
         cmocka_unit_test(a_case_weight_of_nested_macros_is_worked_out),
     };
