@@ -89,20 +89,21 @@ struct s3_active {
 struct s3_conn {
     int fd;
     struct s3_server *server;
-    struct s3_active *active;    /* the worker's, while it is served */
-    char peer[64];               /* address for the log */
-    char *head;                  /* HTTP_HEAD_MAX bytes, or NULL while nothing has come */
-    size_t head_len;             /* bytes in head */
-    size_t head_pos;             /* how far http_head_scan has looked */
-    size_t taken;                /* bytes of head that the current request has used */
-    bool close;                  /* after the current reply */
-    bool linger;                 /* ... but not over input that the peer may still be sending */
-    bool draining;               /* half-closed: what comes is thrown away until deadline_ns */
-    size_t drained;              /* bytes thrown away */
-    bool resting;                /* in the epoll set and the server's list of resting ones */
-    int64_t deadline_ns;         /* monotonic; while resting */
-    int64_t head_ns;             /* when the first byte of this head came */
-    struct s3_conn *prev, *next; /* resting list, oldest first */
+    struct s3_active *active; /* the worker's, while it is served */
+    char peer[64];            /* address for the log */
+    char *head;               /* HTTP_HEAD_MAX bytes, or NULL while nothing has come */
+    size_t head_len;          /* bytes in head */
+    size_t head_pos;          /* how far http_head_scan has looked */
+    size_t taken;             /* bytes of head that the current request has used */
+    bool close;               /* after the current reply */
+    bool linger;              /* ... but not over input that the peer may still be sending */
+    bool draining;            /* half-closed: what comes is thrown away until deadline_ns */
+    size_t drained;           /* bytes thrown away */
+    bool resting;             /* in the epoll set and the server's list of resting ones */
+    int64_t deadline_ns;      /* monotonic; while resting */
+    int64_t head_ns;          /* when the first byte of this head came */
+    pthread_mutex_t handover; /* orders what one worker did to this before what the next one does */
+    struct s3_conn *prev, *next;         /* resting list, oldest first */
     struct s3_conn *all_prev, *all_next; /* every connection */
 };
 

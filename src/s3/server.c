@@ -82,6 +82,7 @@ static void conn_close(struct s3_server *s, struct s3_conn *c)
         s->n_conns--;
     }
     (void)close(c->fd);
+    (void)pthread_mutex_destroy(&c->handover);
     free(c->head);
     free(c);
 }
@@ -102,7 +103,12 @@ static void conn_rest(struct s3_server *s, struct s3_conn *c, int how)
         *(c->prev != NULL ? &c->prev->next : &s->resting_first) = c;
         s->resting_last = c;
     }
-    if (epoll_ctl(s->epoll_fd, how, c->fd, &ev) < 0) {
+    int rc = 0;
+    {
+        lock_scope(&c->handover);
+        rc = epoll_ctl(s->epoll_fd, how, c->fd, &ev);
+    }
+    if (rc < 0) { /* then no other worker has seen it */
         log_err("epoll_ctl: %s", strerror(errno));
         conn_close(s, c);
     }
@@ -206,6 +212,7 @@ static void add_conn(struct s3_server *s, int fd, const struct sockaddr_storage 
     struct s3_conn *c = xzalloc(sizeof(*c));
     c->fd = fd;
     c->server = s;
+    (void)pthread_mutex_init(&c->handover, NULL);
     peer_text(from, c->peer, sizeof(c->peer));
     set_socket(fd, s->opts.idle_timeout_s);
     {
@@ -329,6 +336,9 @@ static void begin_drain(struct s3_server *s, struct s3_conn *c, struct s3_active
 static void conn_ready(struct s3_server *s, struct s3_conn *c, struct s3_active *a)
 {
     {
+        lock_scope(&c->handover);
+    }
+    {
         lock_scope(&s->lock);
         unlink_resting_locked(s, c);
     }
@@ -390,7 +400,7 @@ static void *worker_main(void *arg)
     free(a->raw_buf);
     free(a->head_spare);
     lock_scope(&s->lock);
-    s->n_threads--;
+    (void)__atomic_sub_fetch(&s->n_threads, 1, __ATOMIC_RELAXED);
     (void)pthread_cond_broadcast(&s->changed);
     return NULL;
 }
@@ -405,7 +415,7 @@ static int add_worker_locked(struct s3_server *s)
     int rc = pthread_create(&t, &attr, worker_main, s);
     (void)pthread_attr_destroy(&attr);
     if (rc == 0)
-        s->n_threads++;
+        (void)__atomic_add_fetch(&s->n_threads, 1, __ATOMIC_RELAXED);
     return -rc;
 }
 
