@@ -332,16 +332,32 @@ static void begin_drain(struct s3_server *s, struct s3_conn *c, struct s3_active
     drain(s, c, a);
 }
 
-/* Serves what a ready connection has to say, then lets it rest or closes it. */
-static void conn_ready(struct s3_server *s, struct s3_conn *c, struct s3_active *a)
+/* Takes c out of the resting ones; everything the worker before did to it has happened. */
+static void conn_take(struct s3_server *s, struct s3_conn *c)
 {
     {
         lock_scope(&c->handover);
     }
-    {
-        lock_scope(&s->lock);
-        unlink_resting_locked(s, c);
-    }
+    lock_scope(&s->lock);
+    unlink_resting_locked(s, c);
+}
+
+/* Puts c where it belongs after what was read: to rest, to drain, or away. */
+static void conn_done(struct s3_server *s, struct s3_conn *c, struct s3_active *a, bool gone)
+{
+    bool stopping = server_stopping(s);
+    if (c->close && c->linger && !stopping)
+        begin_drain(s, c, a);
+    else if (c->close || gone || stopping)
+        conn_close(s, c);
+    else
+        conn_rest(s, c, EPOLL_CTL_MOD);
+}
+
+/* Serves what a ready connection has to say. */
+static void conn_ready(struct s3_server *s, struct s3_conn *c, struct s3_active *a)
+{
+    conn_take(s, c);
     if (c->draining) {
         drain(s, c, a);
         return;
@@ -356,12 +372,7 @@ static void conn_ready(struct s3_server *s, struct s3_conn *c, struct s3_active 
     } while (len > 0 && !c->close && c->head_len > 0);
     if (c->head_len == 0 && a->head_spare == NULL)
         a->head_spare = take_ptr(c->head);
-    if (c->close && c->linger && !server_stopping(s))
-        begin_drain(s, c, a);
-    else if (c->close || len == -EPIPE || server_stopping(s))
-        conn_close(s, c);
-    else
-        conn_rest(s, c, EPOLL_CTL_MOD);
+    conn_done(s, c, a, len == -EPIPE);
 }
 
 /* Whether this worker is one too many: a waiting one has come back. */
