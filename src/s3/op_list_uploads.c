@@ -53,7 +53,8 @@ static void add_found(struct s3_call *c, const char *id, const char *prefix, str
         return;
     l->v = xrealloc_array(l->v, l->n + 1, sizeof *l->v);
     struct found *f = &l->v[l->n++];
-    *f = (struct found){.key = take_ptr(u.key), .created_ns = u.created_ns};
+    *f = (struct found){.created_ns = u.created_ns};
+    f->key = take_ptr(u.key);
     (void)snprintf(f->id, sizeof f->id, "%.32s", id);
     (void)snprintf(f->class, sizeof f->class, "%s", u.meta.storage_class);
 }
