@@ -249,6 +249,7 @@ struct recall {
     size_t ncopies;
     size_t current; /* index in copies */
     bool resident;  /* all who asked want no record kept */
+    bool drop;      /* decided from resident when the data is there */
     bool reader;    /* somebody is blocked */
     bool gone;      /* the file itself is */
     bool finished;  /* result is valid */

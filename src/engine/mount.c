@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -283,6 +284,7 @@ static int load(struct edrive *d, struct err *err)
 int mount_volume(struct edrive *d, struct volume *v, bool loaded_only, struct err *err)
 {
     int rc = 0;
+    assert(v != NULL);
     if (d->volume == v && d->ltfs != NULL && !loaded_only)
         return 0;
     if (d->volume != NULL && d->volume != v)

@@ -264,8 +264,9 @@ static void recall_one(struct stay *s, struct recall *r)
     }
     if (s->ndone++ == 0)
         s->since_ns = time_mono_ns();
-    s->readers = s->readers || r->reader;
     DL_APPEND(s->done, r);
+    lock_scope(&e->lock);
+    s->readers = s->readers || r->reader;
 }
 
 /* ---- many files durable at once ---- */
@@ -284,11 +285,15 @@ static void sync_filesystems(struct stay *s)
     }
 }
 
-static void commit_one(struct recall *r)
+static void commit_one(struct stay *s, struct recall *r)
 {
     struct err err = {0};
     struct state_facts facts = {.data_complete = true, .data_checked = true};
-    enum state_move move = r->resident ? STATE_MOVE_recall_resident : STATE_MOVE_recall;
+    {
+        lock_scope(&s->d->e->lock); /* whoever joins later gets what was decided here */
+        r->drop = r->resident;
+    }
+    enum state_move move = r->drop ? STATE_MOVE_recall_resident : STATE_MOVE_recall;
     int rc = state_check(move, FILE_MIGRATED, &facts, &err);
     if (rc == 0)
         rc = file_refill_commit(take_ptr(r->refill), state_after(move), false, &err);
@@ -302,7 +307,7 @@ static void drop_copies(struct stay *s)
 {
     const struct recall *r = NULL;
     DL_FOREACH (s->done, r) {
-        if (r->resident && r->result == 0)
+        if (r->drop && r->result == 0)
             copies_set_state(s->d->e, &r->archive, 0, CATALOG_COPY_GARBAGE, r->path);
     }
 }
@@ -314,7 +319,7 @@ static void settle(struct stay *s)
         return;
     sync_filesystems(s);
     DL_FOREACH (s->done, r)
-        commit_one(r);
+        commit_one(s, r);
     sync_filesystems(s);
     crash_point(CRASH_recall_recorded);
     drop_copies(s);

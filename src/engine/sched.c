@@ -433,7 +433,7 @@ int admin_run(struct engine *e, struct admin *a, struct err *err)
     e->callers++;
     while (!a->done && (a->taken || !e->stopping))
         (void)pthread_cond_wait(&e->changed, &e->lock);
-    DL_DELETE(e->admins, a);
+    DL_DELETE(e->admins, a); /* NOLINT(clang-analyzer-core.NullDereference): a is in the list */
     e->callers--;
     (void)pthread_cond_broadcast(&e->changed);
     if (!a->done)

@@ -415,7 +415,7 @@ int engine_op_recall(struct engine *e, const struct engine_call *call, cJSON **r
                                     .gen = (uint32_t)json_int(call->args, "gen", 0),
                                     .wait_ms = json_int(call->args, "wait_ms", 0),
                                     .account = json_str(call->args, "account", NULL)};
-    struct engine_recall_res res;
+    struct engine_recall_res res = {0};
     int rc = json_need_str(call->args, "path", &req.path, err);
     if (rc == 0)
         rc = engine_recall(e, &req, &res, err);

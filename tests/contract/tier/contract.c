@@ -273,6 +273,7 @@ static void list_tells_what_a_rebuild_needs(void **state)
     struct tier_object p = object("other", 10);
     auto_tier_location struct tier_location loc2 = put_hashed(f, &p);
     struct seen s = {.id = o.id, .path = o.path};
+    assert_string_not_equal(loc.key, loc2.key);
     assert_int_equal(tier_sync(f->t, &f->err), 0);
     if (cannot_get(f))
         return;

@@ -121,14 +121,14 @@ static void a_premigrated_file_gets_the_copy_that_a_further_pool_lacks(void **st
 }
 
 struct writer {
-    struct site *s;
+    const char *path;
     atomic_bool stop;
 };
 
 static void *keep_writing(void *arg)
 {
     struct writer *w = arg;
-    int fd = open(site_path(w->s, "busy"), O_WRONLY);
+    int fd = open(w->path, O_WRONLY);
     for (unsigned i = 0; !atomic_load(&w->stop); i++) {
         (void)!pwrite(fd, &i, sizeof(i), 0);
         (void)usleep(300);
@@ -140,7 +140,8 @@ static void *keep_writing(void *arg)
 static void a_file_that_changes_while_it_is_copied_stays_resident(void **state)
 {
     struct site *s = *state;
-    struct writer w = {.s = s};
+    auto_free char *path = xstrdup(site_path(s, "busy"));
+    struct writer w = {.path = path};
     pthread_t t;
     char code[16];
     site_write(s, "busy", 20000000, 6);
