@@ -172,7 +172,7 @@ def bench_migrate(rounds):
 
 
 def bench_scan(rounds, files):
-    with Site(fs_size='6G') as site:
+    with Site(fs_size='10G') as site:
         site.start_firnd()
         tree = os.path.join(site.mount, 'tree')
         print(f'making {files} files ...', flush=True)
@@ -182,7 +182,9 @@ for d in range({files} // 1000):
     p = "{tree}/%04d" % d
     os.makedirs(p)
     for i in range(1000):
-        os.close(os.open("%s/f%d" % (p, i), os.O_CREAT | os.O_WRONLY))
+        fd = os.open("%s/f%d" % (p, i), os.O_CREAT | os.O_WRONLY)
+        os.write(fd, b"x")
+        os.close(fd)
 '''], check=True)
         policy = os.path.join(ROOT, 'examples', 'policies', 'mig-tagged.policy')
         out = os.path.join(site.dir, 'find.out')
