@@ -20,6 +20,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define TEAR_MAX (16u << 20) /* no record is longer */
+
 struct drive_fault {
     struct drive base;
     struct drive *inner; /* NULL after the power cut */
@@ -77,7 +79,7 @@ static int tear(const char *dir, const char *name, unsigned part, struct err *er
     auto_free char *data = NULL;
     size_t len = 0;
     auto_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = io_read_file(fd, name, SIZE_MAX / 4, &data, &len, err);
+    int rc = io_read_file(fd, name, TEAR_MAX, &data, &len, err);
     return rc < 0 ? rc : io_replace_durable(fd, name, data, part == 0 ? 0 : len / part, 0600, err);
 }
 

@@ -20,7 +20,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define CHECK_BUFFER (1u << 20)
+#define CHECK_BUFFER (256u << 10)
 #define CHAIN_MAX    1000000
 
 struct check {

@@ -18,7 +18,7 @@
 #define LTFS_VERSION         "2.4.0"
 #define LTFS_CREATOR         "firn " FIRN_VERSION " - Linux - firnd"
 #define LTFS_VOL1_BYTES      80
-#define LTFS_LABEL_MAX       65536 /* bytes of an XML label that are read */
+#define LTFS_LABEL_MAX       16384 /* bytes of an XML label that are read */
 #define LTFS_COHERENCY_BYTES 70
 #define LTFS_FIRST_INDEX     4     /* block of the first index construct's leading file mark */
 #define LTFS_DIR_DEPTH_MAX   512   /* nested directories */

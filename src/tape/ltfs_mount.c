@@ -109,22 +109,36 @@ static void note(struct ltfs_volume *v, const char *text, const struct err *why)
                    why != NULL && why->code != 0 ? why->text : "");
 }
 
+/* What was found on the data partition: whether everything there is as it should be. */
+static bool judge_data(struct ltfs_volume *v, const struct ltfs_found *b)
+{
+    if (!b->ok) {
+        note(v, "the data partition holds no readable index", &b->why);
+        return false;
+    }
+    v->data_index_block = b->block;
+    if (b->end == b->eod && b->closed)
+        return true;
+    note(v, "data or a torn index was found behind the last index on the data partition",
+         b->failed > 0 ? &b->why : NULL);
+    return false;
+}
+
+/* Whether the index on the index partition is the whole twin of the newest on the data partition.
+ */
+static bool is_twin(const struct ltfs_volume *v, const struct ltfs_found *a,
+                    const struct ltfs_found *b)
+{
+    return a->ok && a->closed && a->index.generation == b->index.generation &&
+           a->index.previous.letter == v->letters[v->data_part] &&
+           a->index.previous.block == b->block;
+}
+
 /* Compares what was found on both partitions, takes the newest index and says what to mend. */
 static enum mend judge(struct ltfs_volume *v, struct ltfs_found *a, struct ltfs_found *b)
 {
-    enum mend mend = MEND_COHERENCY;
+    bool data_good = judge_data(v, b);
 
-    if (b->ok) {
-        v->data_index_block = b->block;
-        if (b->end != b->eod || !b->closed) {
-            note(v, "data or a torn index was found behind the last index on the data partition",
-                 b->failed > 0 ? &b->why : NULL);
-            mend = MEND_BOTH;
-        }
-    } else {
-        note(v, "the data partition holds no readable index", &b->why);
-        mend = MEND_BOTH;
-    }
     if (a->ok)
         v->index_index_block = a->block;
     if (a->ok && (!b->ok || a->index.generation > b->index.generation)) {
@@ -136,19 +150,16 @@ static enum mend judge(struct ltfs_volume *v, struct ltfs_found *a, struct ltfs_
         adopt(v, a);
         return MEND_BOTH;
     }
-    bool a_current = a->ok && a->index.generation == b->index.generation &&
-                     a->index.previous.letter == v->letters[v->data_part] &&
-                     a->index.previous.block == b->block && a->closed;
-    if (!a_current) {
+    bool twin = is_twin(v, a, b);
+    if (!twin)
         note(v,
              a->ok ? "the index on the index partition is not the newest"
                    : "the index partition holds no readable index",
              a->ok ? NULL : &a->why);
-        if (mend == MEND_COHERENCY)
-            mend = MEND_INDEX_PARTITION;
-    }
     adopt(v, b);
-    return mend;
+    if (!data_good)
+        return MEND_BOTH;
+    return twin ? MEND_COHERENCY : MEND_INDEX_PARTITION;
 }
 
 /* Extents behind the end of data: records are lost, nothing may be appended over their numbers. */

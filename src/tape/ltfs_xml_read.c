@@ -154,7 +154,7 @@ struct ltfs_parser {
     bool base64;
     struct buf text;
     struct pending *nodes; /* from the root down; a file is the last */
-    unsigned node_count;
+    unsigned node_count, node_cap;
     struct ltfs_extent extent;
     char extent_letter;
     char *key;
@@ -230,6 +230,10 @@ static void push_node(struct ltfs_parser *p, bool is_dir)
     if (p->node_count == LTFS_DIR_DEPTH_MAX) {
         stop(p, "directories nest too deep");
         return;
+    }
+    if (p->node_count == p->node_cap) {
+        p->node_cap = p->node_cap == 0 ? 8 : p->node_cap * 2;
+        p->nodes = xrealloc_array(p->nodes, p->node_cap, sizeof(*p->nodes));
     }
     p->nodes[p->node_count] = (struct pending){.is_dir = is_dir};
     p->node_count++;
@@ -686,7 +690,6 @@ struct ltfs_parser *ltfs_parser_new(struct ltfs_index *ix, const char letters[DR
     memcpy(p->letters, letters, DRIVE_PARTITIONS);
     p->blocksize = blocksize;
     p->head_only = head_only;
-    p->nodes = xzalloc(LTFS_DIR_DEPTH_MAX * sizeof(*p->nodes));
     p->xml = ltfs_xml_new(p);
     p->sum = digest_new(DIGEST_CRC32C);
     XML_SetElementHandler(p->xml, on_start, on_end);

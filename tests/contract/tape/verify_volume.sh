@@ -6,6 +6,9 @@
 set -eu
 make_volume=$1
 verify=$2
+# In memory where that is possible: a flush of a disk that others write to takes long.
+[ -w /dev/shm ] && TMPDIR=/dev/shm
+ export TMPDIR="${TMPDIR:-/tmp}"
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT INT TERM
 n=0
