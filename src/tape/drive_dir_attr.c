@@ -45,7 +45,7 @@ static int get_attr(struct drive_dir *d, unsigned partition, unsigned id, void *
                     size_t *len, struct err *err)
 {
     char name[DRIVE_DIR_NAME_MAX];
-    uint8_t raw[ATTR_HEADER + ATTR_MAX + 1];
+    uint8_t raw[ATTR_HEADER + ATTR_MAX + 1] = {0};
 
     attr_name(name, partition, id);
     auto_close int fd = openat(d->dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -87,7 +87,7 @@ int drive_dir_write_attribute(struct drive *drv, unsigned partition, enum drive_
 int drive_dir_bump_vcr(struct drive_dir *d, struct err *err)
 {
     uint8_t v[ATTR_VCR] = {0};
-    size_t len;
+    size_t len = 0;
 
     int rc = get_attr(d, 0, DRIVE_ATTR_VCR, v, sizeof(v), &len, err);
     if (rc < 0)

@@ -108,7 +108,7 @@ static int check_extents(struct check *c, struct err *err)
     uint64_t eod[DRIVE_PARTITIONS];
 
     for (unsigned p = 0; p < DRIVE_PARTITIONS; p++) {
-        struct drive_position pos;
+        struct drive_position pos = {0};
         int rc = drive_locate_eod(c->d, p, err);
         if (rc == 0)
             rc = drive_position(c->d, &pos, err);
@@ -240,7 +240,7 @@ static void compare_digest(struct check *c, const struct ltfs_node *n, size_t k,
         return;
     auto_free char *path = ltfs_node_path(n);
     tell(c, true, "cartridge %s: %s (partition %c block %" PRIu64 "): its data does not match %s",
-         c->v->barcode, path, drive_letter(n->u.extents != NULL ? n->u.extents[0].partition : 0),
+         c->v->barcode, path, drive_letter(n->extent_count > 0 ? n->u.extents[0].partition : 0),
          n->extent_count > 0 ? n->u.extents[0].block : 0, hash_keys[k].key);
 }
 
@@ -270,15 +270,13 @@ static int check_file(struct check *c, struct ltfs_node *n, void *buf, struct er
     return rc;
 }
 
-static int check_data(struct check *c, struct err *err)
+static void check_data(struct check *c)
 {
     const struct ltfs_tree *t = &c->v->index.tree;
     auto_free struct job *jobs = xrealloc_array(NULL, t->node_count + 1, sizeof(*jobs));
-    auto_free void *buf = malloc(CHECK_BUFFER);
+    auto_free void *buf = xzalloc(CHECK_BUFFER);
     size_t n = 0;
 
-    if (buf == NULL)
-        return err_sys(err, ENOMEM, "check of cartridge %s", c->v->barcode);
     for (struct ltfs_node *m = ltfs_next(c->v, NULL); m != NULL; m = ltfs_next(c->v, m)) {
         if ((m->flags & (LTFS_NODE_DIR | LTFS_NODE_SYMLINK)) != 0)
             continue;
@@ -291,7 +289,6 @@ static int check_data(struct check *c, struct err *err)
         if (check_file(c, jobs[i].node, buf, &why) < 0)
             tell(c, true, "%s", why.text);
     }
-    return 0;
 }
 
 static int check_volume(struct check *c, struct err *err)
@@ -305,7 +302,7 @@ static int check_volume(struct check *c, struct err *err)
     if (rc == 0)
         rc = check_memory(c, err);
     if (rc == 0 && (c->flags & LTFS_CHECK_NO_DATA) == 0)
-        rc = check_data(c, err);
+        check_data(c);
     return rc;
 }
 

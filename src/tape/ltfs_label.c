@@ -285,12 +285,10 @@ static int read_marked(struct drive *d, void *buf, size_t cap, size_t *len, stru
 
 int ltfs_label_read(struct drive *d, unsigned p, struct ltfs_label *l, struct err *err)
 {
-    auto_free char *data = malloc(LTFS_LABEL_MAX);
+    auto_free char *data = xzalloc(LTFS_LABEL_MAX);
     size_t len = 0;
     unsigned block = 0;
 
-    if (data == NULL)
-        return err_sys(err, ENOMEM, "label of cartridge %s", drive_barcode(d));
     int rc = drive_locate(d, p, 0, err);
     if (rc < 0)
         return rc;

@@ -190,14 +190,16 @@ int ltfs_name_decode(const char *text, bool percent, struct buf *out)
     auto_buf struct buf raw = {0};
     auto_buf struct buf again = {0};
 
+    buf_adds(&plain, "");
+    buf_adds(&raw, "");
+    buf_adds(&again, "");
     if (percent && undo_percent(text, &plain) < 0)
         return -EBADMSG;
     if (!percent)
         buf_adds(&plain, text);
-    unmap_bytes(plain.data != NULL ? plain.data : "", plain.len, &raw);
-    map_bytes(raw.data != NULL ? raw.data : "", raw.len, &again);
-    bool same = again.len == plain.len &&
-                (plain.len == 0 || memcmp(again.data, plain.data, plain.len) == 0);
+    unmap_bytes(plain.data, plain.len, &raw);
+    map_bytes(raw.data, raw.len, &again);
+    bool same = again.len == plain.len && memcmp(again.data, plain.data, plain.len) == 0;
     buf_add(out, same ? raw.data : plain.data, same ? raw.len : plain.len);
     return 0;
 }
