@@ -61,6 +61,17 @@ int file_put_marker(int fd, bool on, struct err *err);
 /* Sets the mtime of fd to ns and leaves its atime. Returns 0 or a negative code with err set. */
 int file_put_mtime(int fd, int64_t mtime_ns, struct err *err);
 
+/* The capabilities of a file (setcap). The kernel takes them away from a file whose data change,
+ * whoever changes them; a release or a refill is no change. */
+struct file_caps {
+    uint8_t value[64];
+    ssize_t n; /* negative: there are none */
+};
+void file_caps_get(int fd, struct file_caps *c);
+
+/* Gives fd its capabilities back, if it had some; what cannot be given back stays away. */
+void file_caps_put(int fd, const struct file_caps *c);
+
 /* Punches all blocks of a file of size bytes. Returns 0 or a negated errno value. */
 int file_punch_all(int fd, uint64_t size);
 

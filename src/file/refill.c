@@ -23,6 +23,7 @@ struct file_refill {
     bool foreign;              /* the record is another file's: do not keep it */
     bool changed;              /* somebody else wrote */
     bool finished;
+    struct file_caps caps;
     uint64_t mark;
 };
 
@@ -82,6 +83,7 @@ static int check_stub(const struct file_info *i, const struct uuid *archive, str
 /* The flag comes before the first byte of data, in the file system's journal too. */
 static int prepare(struct file_refill *r, const struct file_info *i, struct err *err)
 {
+    file_caps_get(r->fd, &r->caps);
     r->record = i->record;
     r->record.flags = FILE_RECORD_REFILLING;
     r->foreign = i->note == FILE_NOTE_COPIED;
@@ -156,6 +158,7 @@ int file_refill_write(struct file_refill *r, uint64_t off, const void *data, siz
         return rc;
     r->finished = false;
     rc = io_pwrite_full(r->fd, data, len, (off_t)off);
+    file_caps_put(r->fd, &r->caps);
     int times = file_put_mtime(r->fd, r->record.mtime_ns, rc < 0 ? NULL : err);
     if (rc < 0)
         return err_sys(err, -rc, "recall to inode %llu: write at %llu",

@@ -17,6 +17,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#define CAPS_XATTR "security.capability"
+
 void file_proc_path(int fd, char *out)
 {
     (void)snprintf(out, FILE_PROC_PATH, "/proc/self/fd/%d", fd);
@@ -66,7 +68,18 @@ int file_put_mtime(int fd, int64_t mtime_ns, struct err *err)
     return 0;
 }
 
-int file_punch_all(int fd, uint64_t size)
+void file_caps_get(int fd, struct file_caps *c)
+{
+    c->n = file_get_xattr(fd, CAPS_XATTR, c->value, sizeof(c->value));
+}
+
+void file_caps_put(int fd, const struct file_caps *c)
+{
+    if (c->n > 0)
+        (void)fsetxattr(fd, CAPS_XATTR, c->value, (size_t)c->n, 0);
+}
+
+static int punch_all(int fd, uint64_t size)
 {
     uint64_t n = (size + FILE_PUNCH_ROUND - 1) / FILE_PUNCH_ROUND * FILE_PUNCH_ROUND;
     if (n == 0)
@@ -76,6 +89,15 @@ int file_punch_all(int fd, uint64_t size)
         rc = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)n);
     } while (rc < 0 && errno == EINTR);
     return rc < 0 ? -errno : 0;
+}
+
+int file_punch_all(int fd, uint64_t size)
+{
+    struct file_caps caps;
+    file_caps_get(fd, &caps);
+    int rc = punch_all(fd, size);
+    file_caps_put(fd, &caps);
+    return rc;
 }
 
 int64_t file_first_data(int fd)

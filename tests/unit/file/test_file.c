@@ -210,6 +210,9 @@ static void metadata_survives_release_and_refill(void **state)
         assert_int_equal(chown(path, 1234, 5678), 0);
         assert_int_equal(chmod(path, 04711), 0);
         assert_int_equal(setxattr(path, "user.tag", "migrate", 7, 0), 0);
+        /* setcap cap_net_raw=ep (vfs_cap_data, capabilities(7)) */
+        static const uint8_t caps[20] = {1, 0, 0, 2, 0, 0x20};
+        assert_int_equal(setxattr(path, "security.capability", caps, sizeof(caps), 0), 0);
         assert_int_equal(utimensat(AT_FDCWD, path, t, 0), 0);
         char second[40];
         (void)snprintf(second, sizeof(second), "%s.link", name);
@@ -224,11 +227,15 @@ static void metadata_survives_release_and_refill(void **state)
         assert_int_equal(stat(path, &b), 0);
         check_metadata(&a, &b);
         assert_true(b.st_blocks <= 8); /* a block of xattrs on ext4 */
+        assert_int_equal(getxattr(path, "security.capability", NULL, 0), sizeof(caps));
         assert_int_equal(refill(&S, &id, &archive, 5, FILE_PREMIGRATED), 0);
         EXPECT(name, FILE_PREMIGRATED, FILE_NOTE_NONE);
         assert_false(info_of(name).marker);
         assert_int_equal(stat(path, &b), 0);
         check_metadata(&a, &b);
+        uint8_t back[64];
+        assert_int_equal(getxattr(path, "security.capability", back, sizeof(back)), sizeof(caps));
+        assert_memory_equal(back, caps, sizeof(caps));
         char tag[16] = "";
         assert_int_equal(getxattr(path, "user.tag", tag, sizeof(tag)), 7);
         assert_int_equal(first_wrong(&S, name, sizes[n], 5), -1);
