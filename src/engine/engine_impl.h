@@ -70,6 +70,7 @@ struct task {
     struct pool *pools[ENGINE_POOLS_MAX];
     int64_t left;      /* jobs without result */
     int64_t unclaimed; /* of them, not taken from the catalogue yet (an upper bound) */
+    int64_t requeued;  /* jobs that were ever put back, so that a claim sees one come */
     bool started;
     bool cancelled;
     int pins;    /* threads that look at it outside the lock */

@@ -213,6 +213,7 @@ void task_finish_jobs(struct engine *e, const struct job_result *r, size_t n)
         if (again > 0) {
             lock_scope(&e->lock);
             t->unclaimed += again;
+            t->requeued += again;
             (void)pthread_cond_broadcast(&e->plan);
         }
         if (ended > 0)
@@ -235,12 +236,20 @@ int task_claim(struct engine *e, struct task *t, size_t max, struct catalog_jobs
                struct err *err)
 {
     struct catalog_job_filter f = {.task = t->id, .kind = -1, .volume = -1};
+    int64_t requeued = 0;
     mark_started(e, t);
+    {
+        lock_scope(&e->lock);
+        requeued = t->requeued;
+    }
     int rc = catalog_job_claim(e->cat, &f, max, out, err);
     if (rc < 0)
         return err_wrap(err, rc, "task %lld", (long long)t->id);
     lock_scope(&e->lock);
-    t->unclaimed = out->n == 0 ? 0 : t->unclaimed - (int64_t)out->n;
+    /* Finding none says that there is none, unless one was put back meanwhile: it would wait for
+     * ever. */
+    if (out->n > 0 || t->requeued == requeued)
+        t->unclaimed = out->n == 0 ? 0 : t->unclaimed - (int64_t)out->n;
     if (t->unclaimed < 0)
         t->unclaimed = 0;
     return 0;
