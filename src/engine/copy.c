@@ -266,6 +266,7 @@ struct stay {
     size_t n;
     int64_t bytes; /* since the last sync */
     bool skipped;  /* something did not fit */
+    bool untold;   /* the catalogue could not be told of the copies; the volume is well */
 };
 
 /* Rows of the catalogue for the copies of this stay. */
@@ -330,10 +331,12 @@ static int settle(struct stay *s, struct err *err)
         return rc < 0 ? rc : err_set(err, -EIO, "index");
     crash_point(CRASH_migrate_synced);
     rc = check_written(s, err);
-    if (rc == 0)
-        rc = catalogue(s, err);
     if (rc != 0)
         return rc;
+    rc = catalogue(s, err);
+    s->untold = rc != 0;
+    if (rc != 0)
+        return rc < 0 ? rc : err_set(err, -EIO, "the volume is not in the catalogue any more");
     crash_point(CRASH_migrate_catalogued);
     rc = mount_sync(s->d, err);
     for (size_t i = 0; i < s->n; i++) {
@@ -360,18 +363,44 @@ static void avoid_volume(struct copy_work *w, const struct volume *v)
         w->avoid[w->avoided++] = v->row.id;
 }
 
-/* A write error: the tape takes no more data, what is on it stays readable. */
-static void volume_broke(struct stay *s, const struct err *why)
+/* The next mount shows what is safe on the volume. */
+static void end_mount(struct edrive *d)
 {
-    log_err("cartridge %s: %s", s->d->volume->row.barcode, why->text);
+    tier_free(d->tier);
+    d->tier = NULL;
+    ltfs_volume_free(d->ltfs);
+    d->ltfs = NULL;
+}
+
+/* A write error: the tape takes no more data, what is on it stays readable. A full disk under a
+ * virtual library is no fault of the cartridge: the work goes elsewhere, or is asked for again when
+ * there is room. */
+static void volume_broke(struct stay *s, int rc, const struct err *why)
+{
+    struct volume *v = s->d->volume;
+    log_err("cartridge %s: %s", v->row.barcode, why->text);
     forget_written(s);
-    volume_set_state(s->d->e, s->d->volume, VOL_REQ_REPLACE, why->text);
-    avoid_volume(s->w, s->d->volume);
-    /* Recovery at the next mount shows what is safe. */
-    tier_free(s->d->tier);
-    s->d->tier = NULL;
-    ltfs_volume_free(s->d->ltfs);
-    s->d->ltfs = NULL;
+    if (rc != -ENOSPC && rc != -EDQUOT)
+        volume_set_state(s->d->e, v, VOL_REQ_REPLACE, why->text);
+    avoid_volume(s->w, v);
+    end_mount(s->d);
+    lock_scope(&s->d->e->lock);
+    (void)snprintf(v->trouble, sizeof(v->trouble), "%.250s", why->text);
+}
+
+/* The copies are on the volume, but the catalogue did not take them. Other volumes would fare no
+ * better, so the files fail; the next mount compares and finds the copies. */
+static void catalogue_broke(struct stay *s, const struct err *why)
+{
+    struct batch *b = s->w->batch;
+    log_err("copies on cartridge %s: %s", s->d->volume->row.barcode, why->text);
+    forget_written(s);
+    end_mount(s->d);
+    for (size_t i = 0; i < b->n; i++) {
+        struct mfile *f = &b->files[i];
+        if (f->copies[s->w->pool].needed && !f->copies[s->w->pool].done)
+            fail_locked(b, f, CODE_FAILED, why->text);
+    }
 }
 
 /* f does not fit. On a cartridge that holds nothing else it never will. */
@@ -440,8 +469,10 @@ void copy_run(struct edrive *d, struct copy_work *w, bool *again)
     }
     if (rc == 0)
         rc = settle(&s, &err);
-    if (rc < 0)
-        volume_broke(&s, &err);
+    if (rc < 0 && s.untold)
+        catalogue_broke(&s, &err);
+    else if (rc < 0)
+        volume_broke(&s, rc, &err);
     else if (s.skipped)
         avoid_volume(w, d->volume);
     *again = !all_done(w);

@@ -113,7 +113,7 @@ struct volume {
     struct recall *queue; /* recalls that wait for it */
     size_t queued;
     bool replan;       /* the queue changed since the last plan */
-    char trouble[256]; /* why the last mount failed */
+    char trouble[256]; /* why the last mount or write failed */
     int64_t remaining; /* bytes it still takes, as last seen; -1 unknown */
     struct volume *next;
 };

@@ -196,7 +196,9 @@ int unmount_volume(struct edrive *d, struct err *err)
         return 0;
     set_work(d, DRIVE_UNMOUNTING);
     int rc = close_volume(d, &closing);
-    if (rc < 0)
+    if (rc == -ENOSPC || rc == -EDQUOT) /* the disk under a virtual library: no fault of the tape */
+        log_err("cartridge %s: %s", d->volume->row.barcode, closing.text);
+    else if (rc < 0)
         volume_set_state(d->e, d->volume, VOL_REQ_REPLACE, closing.text);
     count_drive(d);
     return put_away(d, err);

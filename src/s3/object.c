@@ -195,6 +195,13 @@ static void recall_fault(struct s3_call *c, int rc, const struct err *err, const
     case ENOENT:
         (void)s3_reply_error(c->req, S3_ERR_NO_SUCH_KEY, NULL);
         return;
+    case ENOSPC:
+    case EDQUOT:
+        log_err("recall of %s: %s", c->req->target, err->text);
+        fault_retry(c, S3_ERR_SERVICE_UNAVAILABLE,
+                    "There is no room to bring the object's data back from tape; please ask again "
+                    "later");
+        return;
     default:
         log_err("recall of %s: %s", c->req->target, err->text);
         (void)s3_reply_error(c->req, S3_ERR_INTERNAL_ERROR,
