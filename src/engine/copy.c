@@ -20,7 +20,7 @@
 #define XATTR_VALUE_MAX 65536
 
 /* Outcomes of copying one file, besides negative failures of the volume. */
-enum { COPIED = 0, FILE_FAILED = 1, VOLUME_FULL = 2 };
+enum { COPIED = 0, FILE_FAILED = 1, VOLUME_FULL = 2, CANCELLED = 3 };
 
 /* What travels with the data: names, values, all owned. */
 struct xattrs {
@@ -34,6 +34,9 @@ struct reader {
     struct digest *named;  /* ltfs.hash.*, or NULL */
     void *buf;
     size_t cap;
+    struct task *task;
+    struct mcopy *copy;
+    int64_t shares; /* copies that are made of the file: each moves its part of the progress */
 };
 
 void mfile_fail(struct mfile *f, const char *code, const char *fmt, ...)
@@ -84,10 +87,14 @@ static void xattr_add(struct xattrs *x, const char *key, const void *value, size
     x->v[x->n++] = (struct tier_xattr){.key = xstrdup(key), .value = copy, .len = len};
 }
 
+#define XATTR_S3_META "user.firn.s.meta" /* what S3 clients gave with an object */
+
 /* User's attributes go along under their names without "user."; names that only firn and LTFS may
  * write stay behind, or a user could forge them. */
 static bool travels(const char *name)
 {
+    if (strcmp(name, XATTR_S3_META) == 0)
+        return true;
     return strncmp(name, "user.", 5) == 0 && name[5] != '\0' &&
            strncmp(name, "user.firn.", 10) != 0 && strncmp(name, "user.ltfs.", 10) != 0;
 }
@@ -123,12 +130,27 @@ static void digest_hole(struct reader *r, uint64_t n)
     }
 }
 
+static void moved(struct reader *r, uint64_t n)
+{
+    int64_t part = (int64_t)n / r->shares;
+    r->copy->moved += part;
+    (void)atomic_fetch_add(&r->task->moved, part);
+}
+
+void copy_unmove(struct task *t, struct mcopy *c)
+{
+    (void)atomic_fetch_sub(&t->moved, c->moved);
+    c->moved = 0;
+}
+
 /* Copies the bytes from off to end. Returns 0, -ESTALE when the file is shorter than that, a
- * negated errno of the file as FILE_FAILED with err, or what the tier says. */
+ * negated errno of the file as FILE_FAILED with err, CANCELLED, or what the tier says. */
 static int copy_range(struct reader *r, struct tier *t, uint64_t off, uint64_t end, struct err *err)
 {
     while (off < end) {
         size_t n = end - off < r->cap ? (size_t)(end - off) : r->cap;
+        if (atomic_load(&r->task->cancelled))
+            return CANCELLED;
         ssize_t got = io_pread_full(r->fd, r->buf, n, (off_t)off);
         if (got < 0) {
             (void)err_sys(err, (int)-got, "reading at byte %llu", (unsigned long long)off);
@@ -141,6 +163,7 @@ static int copy_range(struct reader *r, struct tier *t, uint64_t off, uint64_t e
         if (rc != 0)
             return rc == TIER_FULL ? VOLUME_FULL : rc;
         off += n;
+        moved(r, n);
     }
     return 0;
 }
@@ -156,6 +179,7 @@ static int copy_data(struct reader *r, struct tier *t, uint64_t size, struct err
         if (data < 0 || (uint64_t)data > size)
             data = (off_t)size;
         digest_hole(r, (uint64_t)data - off);
+        moved(r, (uint64_t)data - off);
         off = (uint64_t)data;
         if (off >= size)
             break;
@@ -236,8 +260,16 @@ static int put_file(struct edrive *d, struct batch *b, struct mfile *f, struct r
     return end_put(d, b, f, r, c, err);
 }
 
-/* Copies one file to the mounted volume: COPIED, FILE_FAILED (it has its result), VOLUME_FULL, or a
- * negative code of the volume with err. */
+static int64_t copies_of(const struct batch *b, const struct mfile *f)
+{
+    int64_t n = 0;
+    for (size_t p = 0; p < b->task->npools; p++)
+        n += f->copies[p].needed ? 1 : 0;
+    return n;
+}
+
+/* Copies one file to the mounted volume: COPIED, FILE_FAILED (it has its result), VOLUME_FULL,
+ * CANCELLED, or a negative code of the volume with err. */
 static int copy_one(struct edrive *d, struct batch *b, struct mfile *f, struct mcopy *c,
                     struct err *err)
 {
@@ -252,7 +284,14 @@ static int copy_one(struct edrive *d, struct batch *b, struct mfile *f, struct m
                   digest_parse(d->e->conf->migrate.filehash, &alg) == 0;
     auto_digest struct digest *strong = digest_new(DIGEST_XXH3_128);
     auto_digest struct digest *named = hashed ? digest_new(alg) : NULL;
-    struct reader r = {fd, strong, named, bufpool_get(d->e->buffers), bufpool_size(d->e->buffers)};
+    struct reader r = {.fd = fd,
+                       .strong = strong,
+                       .named = named,
+                       .buf = bufpool_get(d->e->buffers),
+                       .cap = bufpool_size(d->e->buffers),
+                       .task = b->task,
+                       .copy = c,
+                       .shares = copies_of(b, f)};
     int rc = put_file(d, b, f, &r, c, err);
     bufpool_put(d->e->buffers, r.buf);
     return rc;
@@ -352,8 +391,11 @@ static int settle(struct stay *s, struct err *err)
 /* The copies since the last sync are not to be trusted: they are made again elsewhere. */
 static void forget_written(struct stay *s)
 {
-    for (size_t i = 0; i < s->n; i++)
-        tier_location_fini(&s->w->batch->files[s->written[i]].copies[s->w->pool].loc);
+    for (size_t i = 0; i < s->n; i++) {
+        struct mcopy *c = &s->w->batch->files[s->written[i]].copies[s->w->pool];
+        tier_location_fini(&c->loc);
+        copy_unmove(s->w->batch->task, c);
+    }
     s->n = 0;
 }
 
@@ -431,8 +473,12 @@ static int copy_next(struct stay *s, size_t i, struct err *err)
     struct mcopy *c = &f->copies[s->w->pool];
     if (!c->needed || c->done || is_over(b, f))
         return 0;
-    int rc = copy_one(s->d, b, f, c, err);
-    if (rc == COPIED) {
+    int rc = atomic_load(&b->task->cancelled) ? CANCELLED : copy_one(s->d, b, f, c, err);
+    if (rc != COPIED)
+        copy_unmove(b->task, c);
+    if (rc == CANCELLED) {
+        fail_locked(b, f, CODE_CANCEL, "cancelled");
+    } else if (rc == COPIED) {
         s->written[s->n++] = i;
         s->bytes += (int64_t)f->snap.size;
         if (s->bytes >= s->d->e->conf->migrate.batch_bytes)

@@ -26,6 +26,7 @@
 #include "tier/tier.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <uthash.h>
 #include <utlist.h>
 
@@ -72,10 +73,12 @@ struct task {
     int64_t unclaimed; /* of them, not taken from the catalogue yet (an upper bound) */
     int64_t requeued;  /* jobs that were ever put back, so that a claim sees one come */
     bool started;
-    bool cancelled;
-    int pins;    /* threads that look at it outside the lock */
-    bool dead;   /* ended and off the list; the last pin frees it */
-    bool direct; /* its one job never goes through the planner */
+    atomic_bool cancelled;
+    _Atomic int64_t moved; /* bytes copied to tape whose files have no result yet */
+    int64_t shown;         /* most bytes that anybody was told of */
+    int pins;              /* threads that look at it outside the lock */
+    bool dead;             /* ended and off the list; the last pin frees it */
+    bool direct;           /* its one job never goes through the planner */
     const char *stage;
     struct task *prev, *next;
 };
@@ -115,6 +118,7 @@ struct volume {
     bool replan;       /* the queue changed since the last plan */
     char trouble[256]; /* why the last mount or write failed */
     int64_t remaining; /* bytes it still takes, as last seen; -1 unknown */
+    uint64_t indexed;  /* generation of the index that index_backup saved; 0 none since the start */
     struct volume *next;
 };
 
@@ -167,6 +171,7 @@ struct mcopy {
     bool done;   /* durable */
     int copy_no;
     int64_t volume;
+    int64_t moved; /* of task.moved, what this copy gave */
     struct tier_location loc;
 };
 
@@ -259,6 +264,7 @@ struct recall {
     int refs;           /* readers that will look at the result, and the queue */
     int64_t created_ns; /* monotonic */
     struct waiter *waiters;
+    _Atomic int64_t moved; /* bytes that came from tape so far */
     struct file_refill *refill;
     UT_hash_handle hh;
     struct recall *prev, *next; /* in a volume's queue, or a drive's batch */
@@ -393,6 +399,10 @@ void batch_end(struct batch *b);
  * piece of work is over for this volume; *again is set when another volume must go on. */
 void copy_run(struct edrive *d, struct copy_work *w, bool *again);
 
+/* Takes what copy c of a file added to its task's progress back: it is made again, failed, or the
+ * catalogue counts the file now. */
+void copy_unmove(struct task *t, struct mcopy *c);
+
 /* A piece of work is over: the batch goes on when it was the last. Frees w. */
 void copy_over(struct copy_work *w);
 
@@ -497,10 +507,12 @@ int mount_volume(struct edrive *d, struct volume *v, bool loaded_only, struct er
 /* Writes the index, saves a copy of it, puts the cartridge away. Called by d's thread. */
 int unmount_volume(struct edrive *d, struct err *err);
 
-/* Syncs the mounted volume and brings its row up to date. Called by d's thread. */
+/* Syncs the mounted volume, brings its row up to date, saves a copy of its index. Called by d's
+ * thread. */
 int mount_sync(struct edrive *d, struct err *err);
 
-/* Saves the newest index of the mounted volume under state_dir/indexes. */
+/* Saves the newest index of the mounted volume under state_dir/indexes, unless it did already; a
+ * failure is logged. Called by d's thread, or with d's volume reserved. */
 void index_backup(struct edrive *d);
 
 /* Whether d should interrupt its copying: recalls wait that no other drive will take, or the engine

@@ -260,6 +260,8 @@ void batch_end(struct batch *b)
     for (size_t i = 0; i < b->n; i++) {
         if (!b->files[i].premigrated && !b->files[i].replica)
             drop_copies(b, &b->files[i]);
+        for (size_t p = 0; p < ENGINE_POOLS_MAX; p++)
+            copy_unmove(b->task, &b->files[i].copies[p]);
         n += result_of(b, &b->files[i], &r[n]) ? 1 : 0;
     }
     task_finish_jobs(e, r, n);

@@ -37,7 +37,9 @@ static int64_t available(const struct volume *v)
 {
     if (!volume_appendable(v))
         return 0;
-    int64_t left = v->remaining >= 0 ? v->remaining : v->row.capacity - v->row.used;
+    int64_t left = v->row.capacity - v->row.capacity / LTFS_RESERVE_PART - v->row.used;
+    if (v->remaining >= 0) /* mounted since the start */
+        left = v->remaining;
     return left > 0 ? left : 0;
 }
 

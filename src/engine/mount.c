@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INDEX_MAX  (1UL << 30)
-#define DATA_PART  1
 #define FULL_SHARE 50 /* a volume with less than a 50th of its capacity left is full */
 
 static void set_work(struct edrive *d, enum drive_work work)
@@ -121,43 +119,38 @@ static void close_ltfs(struct edrive *d)
     d->ltfs = NULL;
 }
 
-/* Copies the index record by record from the data partition into a file. */
-static int save_index(struct edrive *d, uint64_t block, const char *path, struct err *err)
+/* Replaces file path by the text of the mounted volume's index, durably. */
+static int save_index(struct edrive *d, const char *dir, const char *path, struct err *err)
 {
-    size_t cap = drive_caps(d->drive)->max_record;
-    size_t size = bufpool_size(d->e->buffers);
     auto_free char *temp = xasprintf("%s.new", path);
     auto_close int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_sys(err, errno, "%s", temp);
-    void *b = bufpool_get(d->e->buffers);
-    int rc = drive_locate(d->drive, DATA_PART, block, err);
-    for (size_t total = 0; rc == 0 && total < INDEX_MAX;) {
-        size_t len = 0;
-        rc = drive_read_record(d->drive, b, size < cap ? size : cap, &len, err);
-        if (rc == 0)
-            rc = io_write_full(fd, b, len);
-        total += len;
-    }
-    bufpool_put(d->e->buffers, b);
-    if (rc != DRIVE_FILEMARK)
-        return rc < 0 ? rc : err_set(err, -EIO, "%s: the index has no end", d->volume->row.barcode);
-    if (fsync(fd) != 0 || rename(temp, path) != 0)
+    int rc = ltfs_index_write(d->ltfs, fd, err);
+    if (rc < 0)
+        return rc;
+    auto_close int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fsync(fd) != 0 || rename(temp, path) != 0 || dirfd < 0 || fsync(dirfd) != 0)
         return err_sys(err, errno, "%s", path);
     return 0;
 }
 
 void index_backup(struct edrive *d)
 {
+    struct volume *v = d->volume;
     struct ltfs_volume_info info;
     struct err err = {0};
-    auto_free char *path =
-        xasprintf("%s/indexes/%s.xml", d->e->conf->state_dir, d->volume->row.barcode);
+    auto_free char *dir = xasprintf("%s/indexes", d->e->conf->state_dir);
+    auto_free char *path = xasprintf("%s/%s.xml", dir, v->row.barcode);
     int rc = ltfs_volume_info(d->ltfs, &info, &err);
+    if (rc == 0 && v->indexed == info.generation)
+        return;
     if (rc == 0)
-        rc = save_index(d, info.data_index_block, path, &err);
-    if (rc != 0)
-        log_warn("no copy of the index of %s was kept: %s", d->volume->row.barcode, err.text);
+        rc = save_index(d, dir, path, &err);
+    if (rc == 0)
+        v->indexed = info.generation;
+    else
+        log_warn("no copy of the index of %s was kept: %s", v->row.barcode, err.text);
 }
 
 /* Ends the mount; the cartridge stays loaded. */
@@ -168,8 +161,6 @@ static int close_volume(struct edrive *d, struct err *err)
         return 0;
     if (d->tier != NULL)
         rc = mount_sync(d, err);
-    if (rc == 0)
-        index_backup(d);
     close_ltfs(d);
     return rc;
 }
@@ -207,7 +198,11 @@ int unmount_volume(struct edrive *d, struct err *err)
 int mount_sync(struct edrive *d, struct err *err)
 {
     int rc = tier_sync(d->tier, err);
-    return rc != 0 ? rc : refresh(d, err);
+    if (rc == 0)
+        rc = refresh(d, err);
+    if (rc == 0)
+        index_backup(d);
+    return rc;
 }
 
 /* The volume is not the one that the catalogue knows, or cannot be written. */

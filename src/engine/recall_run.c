@@ -131,6 +131,7 @@ static int fill_sink(void *arg, uint64_t off, const void *data, size_t n, struct
         digest_update(f->digest, data, n);
     }
     f->next = off + n;
+    atomic_store(&f->r->moved, (int64_t)f->next);
     int rc = file_refill_write(f->r->refill, off, data, n, err);
     crash_point(CRASH_recall_half);
     if (rc == 0)
@@ -256,6 +257,7 @@ static void recall_one(struct stay *s, struct recall *r)
     }
     if (rc < 0) {
         file_refill_abort(take_ptr(r->refill));
+        atomic_store(&r->moved, 0);
         if (f.file_failed)
             end_one(s, r, rc, err.text);
         else

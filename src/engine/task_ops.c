@@ -21,6 +21,43 @@ static void stage_of(struct engine *e, int64_t id, struct engine_task_progress *
     p->stage = t != NULL ? t->stage : "done";
 }
 
+/* Bytes that recalls in memory have brought for t. */
+static int64_t recalled_locked(const struct engine *e, const struct task *t)
+{
+    const struct recall *r = NULL;
+    const struct waiter *w = NULL;
+    int64_t n = 0;
+    for (r = e->recalls; r != NULL; r = r->hh.next) {
+        int64_t moved = atomic_load(&r->moved);
+        if (moved == 0)
+            continue;
+        LL_FOREACH (r->waiters, w)
+            n += w->task == t ? moved : 0;
+    }
+    return n;
+}
+
+/*
+ * What row counts, and what is on its way. The row was read before, and who ends a file takes it
+ * off what is on its way before the catalogue counts it: a file is never counted twice, and for a
+ * moment perhaps not at all. That, and data that are copied anew, shall not make the number fall.
+ */
+static int64_t bytes_done(struct engine *e, const struct catalog_task *row)
+{
+    lock_scope(&e->lock);
+    struct task *t = task_find_locked(e, row->id);
+    if (t == NULL)
+        return row->bytes_done;
+    int64_t n = row->bytes_done + atomic_load(&t->moved);
+    if (t->type == ENGINE_RECALL)
+        n += recalled_locked(e, t);
+    if (n > row->bytes_total)
+        n = row->bytes_total;
+    if (n > t->shown)
+        t->shown = n;
+    return t->shown;
+}
+
 static int progress(struct engine *e, int64_t id, struct engine_task_progress *p, struct err *err)
 {
     struct catalog_tasks l = {0};
@@ -34,7 +71,7 @@ static int progress(struct engine *e, int64_t id, struct engine_task_progress *p
                                            .done = t->done,
                                            .failed = t->failed,
                                            .bytes_total = t->bytes_total,
-                                           .bytes_done = t->bytes_done};
+                                           .bytes_done = bytes_done(e, t)};
         memcpy(p->uid, t->uid, sizeof(p->uid));
         stage_of(e, id, p);
         if (p->ended)
@@ -195,7 +232,7 @@ static cJSON *task_json(struct engine *e, const struct catalog_task *t)
     json_add_int(j, "done", t->done);
     json_add_int(j, "failed", t->failed);
     json_add_int(j, "bytes_total", t->bytes_total);
-    json_add_int(j, "bytes_done", t->bytes_done);
+    json_add_int(j, "bytes_done", bytes_done(e, t));
     add_in_use(e, t->id, j);
     return j;
 }

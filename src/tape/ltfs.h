@@ -29,6 +29,7 @@
 #define LTFS_BLOCKSIZE     524288u /* default size of a full record, bytes */
 #define LTFS_BLOCKSIZE_MIN 4096u
 #define LTFS_NAME_MAX      255 /* bytes of one path component */
+#define LTFS_RESERVE_PART  20  /* a 20th (or more) of the data partition is kept for indexes */
 
 enum ltfs_outcome {
     LTFS_EXISTS = 1,    /* create: that path is taken (or a component of it is a file) */
@@ -123,6 +124,13 @@ void ltfs_volume_free(struct ltfs_volume *v);
  * volume is read-only (mount again: recovery shows what is safe). Not while a writer is open.
  */
 int ltfs_sync(struct ltfs_volume *v, struct err *err);
+
+/*
+ * Writes the text of the newest index, as it is on the index partition (the data partition when the
+ * other has none), to fd (at its offset; not synced). The tape is not touched: the head stays.
+ * -EBUSY when something changed since (ltfs_volume_info.dirty); a failed write's negated errno.
+ */
+int ltfs_index_write(struct ltfs_volume *v, int fd, struct err *err);
 
 /* Fills *info. remaining_bytes and used_bytes come from the drive. */
 int ltfs_volume_info(struct ltfs_volume *v, struct ltfs_volume_info *info, struct err *err);

@@ -10,6 +10,7 @@
 #include "tape/ltfs_impl.h"
 
 #include "base/crash.h"
+#include "base/io.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -186,4 +187,26 @@ int ltfs_index_write_index(struct ltfs_volume *v, struct err *err)
     if (rc == 0)
         v->index_index_block = at + 1;
     return rc;
+}
+
+static int copy_piece(void *arg, const void *data, size_t len, struct err *err)
+{
+    const int *fd = arg;
+    int rc = io_write_full(*fd, data, len);
+    return rc < 0 ? err_sys(err, -rc, "writing the index") : 0;
+}
+
+int ltfs_index_write(struct ltfs_volume *v, int fd, struct err *err)
+{
+    const struct ltfs_pointer on_data = {v->letters[v->data_part], v->data_index_block};
+    struct ltfs_index ix = v->index;
+
+    if (v->dirty)
+        return err_set(err, -EBUSY, "cartridge %s: the index in memory is not on tape yet",
+                       v->barcode);
+    if (v->index_index_block != 0) { /* else it was read from the data partition, as it is there */
+        ix.self = (struct ltfs_pointer){v->letters[v->index_part], v->index_index_block};
+        ix.previous = on_data;
+    }
+    return ltfs_xml_write(&ix, v->letters, v->label.blocksize, copy_piece, &fd, err);
 }

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RESERVE_PART 20 /* a twentieth of the data partition is kept for indexes */
-
 struct ltfs_volume *ltfs_volume_new(struct drive *d, const struct ltfs_label *l, unsigned flags,
                                     struct err *err)
 {
@@ -111,7 +109,7 @@ int ltfs_refresh_room(struct ltfs_volume *v, struct err *err)
     int rc = drive_capacity(v->drive, v->data_part, &cap, err);
     if (rc < 0)
         return rc;
-    uint64_t reserve = cap.maximum_bytes / RESERVE_PART;
+    uint64_t reserve = cap.maximum_bytes / LTFS_RESERVE_PART;
     if (reserve < 2 * v->index.tree.xml_bytes)
         reserve = 2 * v->index.tree.xml_bytes;
     v->room = cap.remaining_bytes > reserve ? cap.remaining_bytes - reserve : 0;

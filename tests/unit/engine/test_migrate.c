@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "tape/ltfs.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -12,6 +13,8 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+#define S3_META "{\"v\":1,\"um\":{\"colour\":\"blue\"},\"et\":\"<&>\"}"
 
 static int setup(void **state)
 {
@@ -71,6 +74,65 @@ static void migrate_frees_the_blocks_and_recall_brings_every_byte_back(void **st
     assert_int_equal(after.st_ino, before.st_ino);
     assert_int_equal(after.st_mtim.tv_sec, before.st_mtim.tv_sec);
     assert_int_equal(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
+}
+
+static void has_xattr(const struct ltfs_node *n, const char *key, const char *want)
+{
+    const void *value = NULL;
+    size_t len = 0;
+    if (ltfs_get_xattr(n, key, &value, &len) != 0)
+        fail_msg("no %s on tape", key);
+    if (want != NULL && (len != strlen(want) || memcmp(value, want, len) != 0))
+        fail_msg("%s is \"%.*s\"", key, (int)len, (const char *)value);
+    assert_true(len > 0);
+}
+
+static char looked_at[40]; /* barcode */
+
+/* Looks at d/f with nothing of firn but its reader of LTFS. */
+static void look_on_tape(struct site *s)
+{
+    auto_free char *cartridge = xasprintf("%s/lib1/%s", s->dir, looked_at);
+    auto_drive struct drive *drive = NULL;
+    auto_ltfs_volume struct ltfs_volume *v = NULL;
+    struct ltfs_node *n = NULL;
+    const void *value = NULL;
+    size_t len = 0;
+    assert_int_equal(drive_dir_open_cartridge(cartridge, &drive, &s->err), 0);
+    assert_int_equal(drive_load(drive, &s->err), 0);
+    assert_int_equal(ltfs_mount(drive, LTFS_MOUNT_READ_ONLY, &v, &s->err), 0);
+    assert_int_equal(ltfs_lookup(v, "/fs1/d/f", &n), 0);
+    has_xattr(n, "firn.s.meta", S3_META);
+    has_xattr(n, "noobaa.tag.colour", "blue");
+    has_xattr(n, "colour", "b\xc3\xbcrste");
+    has_xattr(n, "firn.archive", NULL);
+    has_xattr(n, "firn.fs", "fs1");
+    has_xattr(n, "firn.path", "d/f");
+    has_xattr(n, "ltfs.hash.crc32sum", NULL);
+    assert_int_equal(ltfs_get_xattr(n, "firn.archive", &value, &len), 0);
+    assert_int_equal(len, 36);
+    assert_memory_not_equal(value, "forged", 6);
+    assert_int_equal(ltfs_get_xattr(n, "firn.other", &value, &len), LTFS_ABSENT);
+}
+
+static void tags_metadata_archive_path_and_digest_are_on_tape(void **state)
+{
+    static const char *const attrs[][2] = {{"user.firn.s.meta", S3_META},
+                                           {"user.noobaa.tag.colour", "blue"},
+                                           {"user.colour", "b\xc3\xbcrste"},
+                                           {"user.firn.archive", "forged"},
+                                           {"user.firn.other", "stays behind"}};
+    struct site *s = *state;
+    assert_int_equal(mkdir(site_path(s, "d"), 0755), 0);
+    site_write(s, "d/f", 3000, 1);
+    for (size_t i = 0; i < sizeof(attrs) / sizeof(attrs[0]); i++)
+        assert_int_equal(
+            setxattr(site_path(s, "d/f"), attrs[i][0], attrs[i][1], strlen(attrs[i][1]), 0), 0);
+    assert_true(site_one(s, ENGINE_MIGRATE, "pool1@lib1", "d/f").ok);
+    char tapes[3][40];
+    assert_int_equal(site_copies(s, "d/f", tapes), 1);
+    memcpy(looked_at, tapes[0], sizeof(looked_at));
+    site_restart(s, look_on_tape);
 }
 
 static void premigrate_keeps_the_blocks(void **state)
@@ -350,6 +412,7 @@ int main(void)
 #define T(f, with) cmocka_unit_test_setup_teardown(f, with, teardown)
     const struct CMUnitTest tests[] = {
         T(migrate_frees_the_blocks_and_recall_brings_every_byte_back, setup),
+        T(tags_metadata_archive_path_and_digest_are_on_tape, setup),
         T(premigrate_keeps_the_blocks, setup),
         T(two_pools_give_copies_on_two_tapes, setup),
         T(a_premigrated_file_is_only_released, setup),

@@ -2,6 +2,7 @@
 #include "enginesite.h"
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "base/mem.h"
 #include "engine/attr.h"
 
@@ -371,6 +372,15 @@ static void a_tape_with_the_only_copy_is_not_given_away(void **state)
     assert_true(json_bool(t, "ok", false));
 }
 
+static bool holds(const char *path, const char *text)
+{
+    auto_free char *data = NULL;
+    struct err err = {0};
+    if (io_read_file(AT_FDCWD, path, 1 << 20, &data, NULL, &err) != 0)
+        fail_msg("%s", err.text);
+    return strstr(data, text) != NULL;
+}
+
 static void the_index_of_every_volume_is_kept_off_tape(void **state)
 {
     struct site *s = *state;
@@ -378,9 +388,13 @@ static void the_index_of_every_volume_is_kept_off_tape(void **state)
     auto_free char *index = xasprintf("%s/state/indexes/FIRN01L8.xml", s->dir);
     auto_json cJSON *j = NULL;
     migrate(s, "pool1@lib1", "f", 1000, 1);
+    assert_int_equal(stat(index, &st), 0); /* while the tape is still mounted */
+    assert_true(holds(index, "<name>f</name>"));
+    migrate(s, "pool1@lib1", "g", 1000, 1);
+    assert_true(holds(index, "<name>g</name>"));
     assert_int_equal(site_op(s, engine_op_tape_verify, &j, "{\"barcode\":\"FIRN01L8\"}"), 0);
     assert_true(json_bool(j, "ok", false));
-    assert_int_equal(json_int(j, "files", 0), 1);
+    assert_int_equal(json_int(j, "files", 0), 2);
     assert_int_equal(stat(index, &st), 0);
     assert_true(st.st_size > 500);
     assert_int_equal(reader(s, "f", 10000), 0);

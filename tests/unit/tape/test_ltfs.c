@@ -488,6 +488,66 @@ static void a_read_only_mount_writes_nothing(void **state)
     assert_int_equal(drive_counters(s->d)->filemarks_written, marks);
 }
 
+/* Reads the records of the last index on partition 0. */
+static char *index_on_tape(const struct site *s, size_t *len)
+{
+    uint64_t last = fixture_last(s->cartridge, 0, 'R');
+    uint64_t first = last;
+    char *text = xzalloc(1 << 20);
+    *len = 0;
+    for (;; first--) {
+        auto_free char *path =
+            xasprintf("%s/0_%llu_R", s->cartridge, (unsigned long long)first - 1);
+        if (access(path, F_OK) != 0)
+            break;
+    }
+    for (uint64_t n = first; n <= last; n++) {
+        auto_free char *path = xasprintf("%s/0_%llu_R", s->cartridge, (unsigned long long)n);
+        auto_close int fd = open(path, O_RDONLY);
+        ssize_t got = io_read_full(fd, text + *len, (1 << 20) - *len);
+        assert_true(got > 0);
+        *len += (size_t)got;
+    }
+    return text;
+}
+
+static void the_index_is_handed_out_as_it_is_on_tape_without_a_move(void **state)
+{
+    struct site *s = *state;
+    struct err err = {0};
+    struct drive_position before;
+    struct drive_position after;
+    auto_ltfs_volume struct ltfs_volume *v = fixture_mount(s->d, 0);
+    auto_free char *path = xasprintf("%s/index", s->dir);
+    for (int round = 0; round < 3; round++) {
+        auto_free char *text = NULL;
+        size_t len;
+        size_t want_len;
+        auto_close int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+        char name[16];
+        for (unsigned i = 0; round < 2 && i < 50; i++) {
+            (void)snprintf(name, sizeof(name), "/f%d-%u", round, i);
+            assert_ok(fixture_write(v, name, 100, i), err);
+        }
+        if (round < 2)
+            assert_int_equal(ltfs_index_write(v, fd, &err), -EBUSY);
+        assert_ok(ltfs_sync(v, &err), err);
+        if (round == 2) { /* a volume that was only read */
+            ltfs_volume_free(take_ptr(v));
+            v = fixture_mount(s->d, LTFS_MOUNT_READ_ONLY);
+        }
+        assert_ok(drive_position(s->d, &before, &err), err);
+        assert_ok(ltfs_index_write(v, fd, &err), err);
+        assert_ok(drive_position(s->d, &after, &err), err);
+        assert_int_equal(before.block, after.block);
+        assert_int_equal(before.partition, after.partition);
+        auto_free char *want = index_on_tape(s, &want_len);
+        assert_int_equal(io_read_file(AT_FDCWD, path, 1 << 20, &text, &len, &err), 0);
+        assert_int_equal(len, want_len);
+        assert_memory_equal(text, want, len);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -496,6 +556,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(files_come_back_after_sync_and_mount, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_not_synced_is_gone_and_the_rest_stays, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(the_index_is_handed_out_as_it_is_on_tape_without_a_move,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(small_files_share_a_record, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_aborted_file_leaves_its_neighbours_alone, set_up,
                                         tear_down),
