@@ -309,7 +309,8 @@ static void drop_copies(struct stay *s)
 {
     const struct recall *r = NULL;
     DL_FOREACH (s->done, r) {
-        if (r->drop && r->result == 0)
+        /* A copy of a stub goes by the archive of the file that it is a copy of. */
+        if (r->drop && r->result == 0 && !archive_is_referenced(s->d->e, &r->archive))
             copies_set_state(s->d->e, &r->archive, 0, CATALOG_COPY_GARBAGE, r->path);
     }
 }

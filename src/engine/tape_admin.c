@@ -58,7 +58,7 @@ static int find_needed(struct engine *e, int64_t volume, bool all, char **path, 
         int rc = catalog_copy_page(e->cat, volume, &pos, PAGE, &l, err);
         size_t n = l.n;
         for (size_t i = 0; rc == 0 && i < n; i++) {
-            if (l.v[i].state != CATALOG_COPY_VALID || (!all && other_copy(e, &l.v[i])) ||
+            if (l.v[i].state == CATALOG_COPY_LOST || (!all && other_copy(e, &l.v[i])) ||
                 !archive_is_referenced(e, &l.v[i].archive))
                 continue;
             *path = xstrdup(l.v[i].path);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static int setup(void **state)
@@ -400,6 +401,40 @@ static void the_index_of_every_volume_is_kept_off_tape(void **state)
     assert_int_equal(reader(s, "f", 10000), 0);
 }
 
+/* What a copying tool that keeps all attributes makes of a stub. */
+static void copy_stub(struct site *s, const char *from, const char *to)
+{
+    static const char *const names[] = {"trusted.firn.hsm", "security.firn.stub"};
+    struct stat st;
+    assert_int_equal(stat(site_path(s, from), &st), 0);
+    auto_close int fd = open(site_path(s, to), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, st.st_size), 0);
+    for (size_t i = 0; i < 2; i++) {
+        char value[128];
+        ssize_t n = getxattr(site_path(s, from), names[i], value, sizeof(value));
+        assert_true(n >= 0);
+        assert_int_equal(fsetxattr(fd, names[i], value, (size_t)n, 0), 0);
+    }
+    const struct timespec t[2] = {st.st_atim, st.st_mtim};
+    assert_int_equal(futimens(fd, t), 0);
+}
+
+static void recall_to_resident_of_a_copied_stub_leaves_the_original_its_copies(void **state)
+{
+    struct site *s = *state;
+    site_write(s, "original", 300000, 71);
+    assert_true(site_one(s, ENGINE_MIGRATE, "pool1", "original").ok);
+    copy_stub(s, "original", "twin");
+    assert_string_equal(site_state(s, "twin"), "migrated");
+    assert_true(site_one(s, ENGINE_RECALL, "resident", "twin").ok);
+    assert_string_equal(site_state(s, "twin"), "resident");
+    site_check(s, "twin", 300000, 71);
+    assert_int_equal(site_copies(s, "original", NULL), 1);
+    assert_true(site_one(s, ENGINE_RECALL, "", "original").ok);
+    site_check(s, "original", 300000, 71);
+}
+
 int main(void)
 {
 #define T(f, with) cmocka_unit_test_setup_teardown(f, with, teardown)
@@ -412,6 +447,7 @@ int main(void)
         T(the_only_damaged_copy_names_cartridge_and_block_and_the_file_stays, setup),
         T(a_missing_tape_is_named_and_works_again_when_it_is_back, setup),
         T(recall_to_resident_drops_record_and_copies, setup),
+        T(recall_to_resident_of_a_copied_stub_leaves_the_original_its_copies, setup),
         T(files_whose_data_is_there_count_as_not_migrated, setup),
         T(a_stub_that_somebody_wrote_to_is_not_overwritten, setup),
         T(more_recalls_than_the_queue_takes_are_refused, setup_narrow),
