@@ -389,9 +389,10 @@ static void add_xattr(struct ltfs_parser *p)
         n->xattr_cap = n->xattr_cap == 0 ? 4 : n->xattr_cap * 2;
         n->xattrs = xrealloc_array(n->xattrs, n->xattr_cap, sizeof(*n->xattrs));
     }
-    size_t len = p->value.len;
-    n->xattrs[n->xattr_count++] =
-        (struct ltfs_xattr){.key = take_ptr(p->key), .value = buf_take(&p->value), .len = len};
+    struct ltfs_xattr *x = &n->xattrs[n->xattr_count++];
+    x->len = p->value.len;
+    x->key = take_ptr(p->key);
+    x->value = buf_take(&p->value);
 }
 
 static void take_name(struct ltfs_parser *p, struct buf *out)
