@@ -174,6 +174,8 @@ static int verify_one(struct cmd_ctx *ctx, const struct cmd_args *args, const ch
     const cJSON *recovered = cJSON_GetObjectItemCaseSensitive(res, "recovered");
     if (json_int(res, "recovered", 0) > 0 || cJSON_IsTrue(recovered))
         (void)printf(", recovered");
+    if (json_str(res, "was", "")[0] != '\0')
+        (void)printf(", %s after %s", json_str(res, "state", ""), json_str(res, "was", ""));
     (void)putchar('\n');
     return ok ? 0 : CMD_EXIT_FAILED;
 }

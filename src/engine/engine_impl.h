@@ -104,6 +104,9 @@ struct pool {
 #define VOL_REQ_REPLACE  "require_replace"
 #define VOL_INACCESSIBLE "inaccessible"
 
+/* A volume with less than this part of its capacity left is full. */
+#define FULL_SHARE 50
+
 struct volume {
     struct catalog_volume row; /* barcode, state, counters as in the catalogue */
     struct library *lib;
@@ -534,6 +537,11 @@ int admin_run(struct engine *e, struct admin *a, struct err *err);
 int reconcile_volume(struct edrive *d, struct err *err);
 
 /* ---- tape_admin.c ---- */
+
+/* Finds a volume (library NULL or "": any). Returns 0 or -ENOENT with err. Not under engine.lock.
+ */
+int volume_need(struct engine *e, const char *barcode, const char *library, struct volume **v,
+                struct err *err);
 
 /* The mounted volume tells which pool it belonged to: an unassigned one goes back there. */
 void adopt_pool(struct edrive *d);

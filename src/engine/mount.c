@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FULL_SHARE 50 /* a volume with less than a 50th of its capacity left is full */
-
 static void set_work(struct edrive *d, enum drive_work work)
 {
     lock_scope(&d->e->lock);

@@ -11,7 +11,6 @@
 
 #define PAGE         1000
 #define ROOT_POOL    "ltfs.mediaPool.name" /* LTFS 2.4, annex F: of the root directory */
-#define PROBLEMS_MAX 1000
 #define BARCODES_MAX 1000
 
 /* ---- who needs a volume ---- */
@@ -183,8 +182,8 @@ static int assign_run(struct edrive *d, void *arg, struct err *err)
     return rc;
 }
 
-static int find_volume(struct engine *e, const char *barcode, const char *library,
-                       struct volume **v, struct err *err)
+int volume_need(struct engine *e, const char *barcode, const char *library, struct volume **v,
+                struct err *err)
 {
     lock_scope(&e->lock);
     *v = volume_find_locked(e, barcode, library);
@@ -198,7 +197,7 @@ static int assign_one(struct engine *e, const char *barcode, struct pool *p, boo
 {
     struct assign a = {.e = e, .pool = p, .force = force};
     struct admin admin = {.unmounted = true, .run = assign_run, .arg = &a};
-    int rc = find_volume(e, barcode, p->lib->conf->name, &admin.volume, err);
+    int rc = volume_need(e, barcode, p->lib->conf->name, &admin.volume, err);
     if (rc < 0)
         return rc;
     if (admin.volume->row.pool[0] != '\0')
@@ -212,7 +211,7 @@ static int unassign_one(struct engine *e, const char *barcode, struct pool *p, b
                         struct err *err)
 {
     struct volume *v = NULL;
-    int rc = find_volume(e, barcode, p->lib->conf->name, &v, err);
+    int rc = volume_need(e, barcode, p->lib->conf->name, &v, err);
     if (rc < 0)
         return rc;
     if (strcmp(v->row.pool, p->name) != 0)
@@ -287,54 +286,6 @@ int engine_op_tape_unassign(struct engine *e, const struct engine_call *call, cJ
 {
     struct each w = {.flag = json_bool(call->args, "check_empty", false)};
     return run_each(e, call, &w, result, err);
-}
-
-/* ---- verify ---- */
-
-struct verify {
-    unsigned flags;
-    struct ltfs_check_result result;
-    cJSON *problems;
-};
-
-static void hear(void *arg, bool fatal, const char *text)
-{
-    struct verify *v = arg;
-    (void)fatal;
-    if (cJSON_GetArraySize(v->problems) < PROBLEMS_MAX)
-        (void)cJSON_AddItemToArray(v->problems, cJSON_CreateString(text));
-}
-
-static int verify_run(struct edrive *d, void *arg, struct err *err)
-{
-    struct verify *v = arg;
-    int rc = ltfs_check(d->drive, v->flags, hear, v, &v->result, err);
-    if (rc == LTFS_NOT_FORMATTED)
-        return err_set(err, -EMEDIUMTYPE, "%s holds no LTFS volume", d->volume->row.barcode);
-    return rc;
-}
-
-int engine_op_tape_verify(struct engine *e, const struct engine_call *call, cJSON **result,
-                          struct err *err)
-{
-    const char *barcode = NULL;
-    auto_json cJSON *problems = cJSON_CreateArray();
-    struct verify v = {.flags = json_bool(call->args, "repair", false) ? LTFS_CHECK_REPAIR : 0,
-                       .problems = problems};
-    struct admin admin = {.unmounted = true, .run = verify_run, .arg = &v};
-    int rc = json_need_str(call->args, "barcode", &barcode, err);
-    if (rc == 0)
-        rc = find_volume(e, barcode, json_str(call->args, "library", NULL), &admin.volume, err);
-    if (rc == 0)
-        rc = admin_run(e, &admin, err);
-    if (rc < 0)
-        return rc;
-    cJSON *j = cJSON_CreateObject();
-    (void)cJSON_AddBoolToObject(j, "ok", v.result.problems == 0);
-    json_add_int(j, "files", (int64_t)v.result.files);
-    json_add_int(j, "recovered", (int64_t)v.result.recovered);
-    (void)cJSON_AddItemToObject(j, "problems", take_ptr(problems));
-    return op_result(j, result);
 }
 
 /* ---- for rebuild ---- */

@@ -286,8 +286,10 @@ static void check_data(struct check *c)
     qsort(jobs, n, sizeof(*jobs), compare_jobs);
     for (size_t i = 0; i < n; i++) {
         struct err why = {0};
-        if (check_file(c, jobs[i].node, buf, &why) < 0)
-            tell(c, true, "%s", why.text);
+        if (check_file(c, jobs[i].node, buf, &why) < 0) {
+            auto_free char *path = ltfs_node_path(jobs[i].node);
+            tell(c, true, "%s: %s", path, why.text);
+        }
     }
 }
 

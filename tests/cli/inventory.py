@@ -100,6 +100,8 @@ def test_a_tape_is_shown_and_verified():
         r = f.run('tape', 'verify', 'FIRN01L8', 'FIRN02L8', '--repair')
         assert r.returncode == 1
         same(r.stdout, 'FIRN01L8: whole, 12 files\nFIRN02L8: block 7: checksum differs\nFIRN02L8: damaged, 11 files, recovered\n')
+        f.answers['tape.verify'] = {'ok': True, 'files': 3, 'problems': [], 'recovered': 0, 'state': 'full', 'was': 'need_replace'}
+        same(f.run('tape', 'verify', 'FIRN01L8').stdout, 'FIRN01L8: whole, 3 files, full after need_replace\n')
         assert f.asked('tape.verify')[0] == {'barcode': 'FIRN01L8', 'repair': True}
 
 
