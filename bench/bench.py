@@ -172,7 +172,7 @@ def bench_migrate(rounds):
 
 
 def bench_scan(rounds, files):
-    with Site(fs_size='10G') as site:
+    with Site(fs_size='10G', mkfs=['-N', str(files + files // 500 + 10000)]) as site:
         site.start_firnd()
         tree = os.path.join(site.mount, 'tree')
         print(f'making {files} files ...', flush=True)

@@ -45,10 +45,10 @@ class Command(Exception):
 
 class Site:
     def __init__(self, fs='ext4', fs_size='3G', drives=2, cartridges=8, cartridge_size='2GiB', posix_readers='none',
-                 min_age=0, recall_wait=20, extra=''):
+                 min_age=0, recall_wait=20, extra='', mkfs=()):
         self.dir = tempfile.mkdtemp(prefix='firn-test-', dir=os.environ.get('FIRN_TEST_DIR', '/var/tmp'))
         os.chmod(self.dir, 0o755)
-        self.fs_kind, self.fs_size = fs, fs_size
+        self.fs_kind, self.fs_size, self.mkfs = fs, fs_size, list(mkfs)
         self.mount = os.path.join(self.dir, 'fs1')
         self.library = os.path.join(self.dir, 'lib1')
         self.state = os.path.join(self.dir, 'state')
@@ -79,7 +79,7 @@ class Site:
         os.mkdir(self.mount)
         image = os.path.join(self.dir, 'fs.img')
         subprocess.run(['truncate', '-s', self.fs_size, image], check=True)
-        subprocess.run(MKFS[self.fs_kind] + [image], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(MKFS[self.fs_kind] + self.mkfs + [image], check=True, stdout=subprocess.DEVNULL)
         subprocess.run(['mount', '-o', 'loop', image, self.mount], check=True)
         self.mounted = True
         os.mkdir(os.path.join(self.mount, 'buckets'))
