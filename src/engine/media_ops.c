@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/engine_impl.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "base/timefmt.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -463,6 +465,9 @@ cJSON *library_json(const struct library *lib)
     json_add_int(j, "slots", (int64_t)lib->slots);
     json_add_int(j, "drives", drives);
     json_add_int(j, "volumes", volumes);
+    if (lib->clock != NULL)
+        (void)cJSON_AddNumberToObject(j, "simulated_seconds",
+                                      (double)clock_now_ns(lib->clock) / NS_PER_SEC);
     json_add_str(j, "problem", lib->problem);
     return j;
 }

@@ -245,6 +245,8 @@ static int mount_loaded(struct edrive *d, struct err *err)
     rc = ltfs_volume_info(d->ltfs, &info, err);
     if (rc == 0)
         rc = check_identity(d, &info, err);
+    if (rc == 0 && d->lib->clock != NULL)
+        rc = drive_timed_set_record(d->drive, info.blocksize, err);
     if (rc != 0) {
         close_ltfs(d);
         return rc;

@@ -49,8 +49,9 @@ static void init_geometry(struct stay *s)
     struct ltfs_volume_info info;
     if (strcmp(model, "none") == 0 || ltfs_volume_info(s->d->ltfs, &info, NULL) != 0)
         return;
+    /* The newest index is the last thing on the tape; short records make bytes say less. */
     s->modelled = order_geometry_init(&s->geometry, model, info.capacity_bytes, info.blocksize,
-                                      info.used_bytes / info.blocksize, NULL) == 0;
+                                      info.data_index_block + 1, NULL) == 0;
 }
 
 /* Plans the stops of those that readers wait for, else of all. engine.lock held. */
@@ -348,7 +349,10 @@ static bool time_to_settle(struct stay *s)
 void recall_run(struct edrive *d)
 {
     struct stay s = {.d = d, .v = d->volume};
+    struct drive_position at;
     init_geometry(&s);
+    if (drive_position(d->drive, &at, NULL) == 0) /* copies may have moved it */
+        d->head = at.partition == 0 ? 0 : at.block;
     for (;;) {
         struct recall *r = next_recall(&s);
         if (r != NULL)

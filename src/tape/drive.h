@@ -137,6 +137,13 @@ uint64_t drive_fault_operations(const struct drive *d);
 int drive_timed_new(struct drive *inner, const char *media, struct clock *clock, struct drive **out,
                     struct err *err);
 
+/*
+ * Tells a timed drive with a cartridge loaded how long the full records of the volume on it are
+ * (bytes > 0), until the next load: places on tape follow from the number of records. Without it
+ * they count as 512 KiB. Returns 0 or a negative code with err.
+ */
+int drive_timed_set_record(struct drive *d, uint32_t bytes, struct err *err);
+
 /* ---- operations ---- */
 
 /* Unloads if needed (errors are logged) and frees d. NULL is allowed. */

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MODEL_BLOCK 524288u /* records of this size are what the model counts */
+#define MODEL_BLOCK 524288u /* size of full records, unless drive_timed_set_record says another */
 
 struct drive_timed {
     struct drive base;
@@ -77,18 +77,28 @@ static void timed_close(struct drive *drv)
     free(drv);
 }
 
+static int set_geometry(struct drive_timed *t, uint32_t record, struct err *err)
+{
+    struct drive_capacity cap;
+    int rc = drive_capacity(t->inner, t->base.caps.partitions - 1, &cap, err);
+    if (rc == 0)
+        rc = order_geometry_init(&t->geometry, t->media, cap.maximum_bytes, record,
+                                 cap.maximum_bytes / record, err);
+    return rc;
+}
+
+int drive_timed_set_record(struct drive *d, uint32_t bytes, struct err *err)
+{
+    return set_geometry(self(d), bytes, err);
+}
+
 static int timed_load(struct drive *drv, struct err *err)
 {
     struct drive_timed *t = self(drv);
-    struct drive_capacity cap;
-
     int rc = drive_load(t->inner, err);
     if (rc != 0)
         return rc;
-    rc = drive_capacity(t->inner, drv->caps.partitions - 1, &cap, err);
-    if (rc == 0)
-        rc = order_geometry_init(&t->geometry, t->media, cap.maximum_bytes, MODEL_BLOCK,
-                                 cap.maximum_bytes / MODEL_BLOCK, err);
+    rc = set_geometry(t, MODEL_BLOCK, err);
     if (rc < 0)
         return rc;
     t->head = 0;

@@ -51,8 +51,8 @@ static void write_conf(struct site *s, const char *path)
              s->dir);
     buf_addf(&b, "filesystems = ( { name = \"fs1\"; path = \"%s\"; posix_readers = \"%s\"; } );\n",
              s->mount, s->spec.posix_readers != NULL ? s->spec.posix_readers : "none");
-    buf_addf(&b, "libraries = ( { name = \"lib1\"; kind = \"dir\"; path = \"%s/lib1\"; } );\n",
-             s->dir);
+    buf_addf(&b, "libraries = ( { name = \"lib1\"; kind = \"dir\"; path = \"%s/lib1\"; %s } );\n",
+             s->dir, s->spec.library != NULL ? s->spec.library : "");
     buf_adds(&b, "pools = ( { name = \"pool1\"; library = \"lib1\"; },"
                  "{ name = \"pool2\"; library = \"lib1\"; } );\n");
     buf_adds(&b, s->spec.extra != NULL ? s->spec.extra : "migrate = { min_age = 0; };\n");
@@ -87,6 +87,8 @@ struct site *site_new(const struct site_spec *spec)
     write_conf(s, conf);
     if (conf_load(conf, &s->conf, &s->err) != 0)
         fail_msg("%s", s->err.text);
+    if (s->spec.prepare != NULL)
+        s->spec.prepare(s);
     start_engine(s);
     return s;
 }

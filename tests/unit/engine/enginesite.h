@@ -15,11 +15,15 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+struct site;
+
 struct site_spec {
     unsigned drives, cartridges;
-    uint64_t capacity;         /* of a cartridge; 0: 128 MiB */
-    const char *posix_readers; /* NULL: "none" */
-    const char *extra;         /* further lines of firn.conf; may be NULL */
+    uint64_t capacity;              /* of a cartridge; 0: 128 MiB */
+    const char *posix_readers;      /* NULL: "none" */
+    const char *extra;              /* further lines of firn.conf; may be NULL */
+    const char *library;            /* further members of the library; may be NULL */
+    void (*prepare)(struct site *); /* called before the engine starts; may be NULL */
 };
 
 struct site {
