@@ -4,6 +4,8 @@
 #include "base/mem.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +60,38 @@ void buf_addf(struct buf *b, const char *fmt, ...)
     va_end(again);
 }
 
+/* Length of the UTF-8 sequence at s (above ASCII) when XML 1.0 (2.2, Char) can hold its character,
+ * else 0. */
+static size_t xml_sequence(const char *s)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char *p = (const unsigned char *)s;
+    size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+    uint32_t c = p[0] & (0x7fu >> len);
+    if (p[0] < 0xc0 || p[0] > 0xf7)
+        return 0;
+    for (size_t i = 1; i < len; i++) {
+        if ((p[i] & 0xc0) != 0x80) /* also the end of s */
+            return 0;
+        c = c << 6 | (p[i] & 0x3fu);
+    }
+    bool held = c >= least[len] && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff) && c != 0xfffe &&
+                c != 0xffff;
+    return held ? len : 0;
+}
+
+/* Appends the character above ASCII at s, or '?'. Returns the bytes of s that it took. */
+static size_t add_xml_wide(struct buf *b, const char *s)
+{
+    size_t len = xml_sequence(s);
+    if (len == 0) {
+        buf_addc(b, '?');
+        return 1;
+    }
+    buf_add(b, s, len);
+    return len;
+}
+
 void buf_add_xml(struct buf *b, const char *s)
 {
     for (; *s != '\0'; s++) {
@@ -76,6 +110,8 @@ void buf_add_xml(struct buf *b, const char *s)
             buf_adds(b, "&#13;");
         else if (c < 0x20 && c != '\t' && c != '\n')
             buf_addc(b, '?');
+        else if (c >= 0x80)
+            s += add_xml_wide(b, s) - 1;
         else
             buf_addc(b, (char)c);
     }

@@ -31,7 +31,8 @@ void buf_addc(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Appends s with the five XML specials escaped, and CR as a character reference (XML 1.0, 2.4 and
- * 2.11). Bytes that XML 1.0 cannot hold become '?'. */
+ * 2.11). Bytes that XML 1.0 cannot hold, or that are no
+ * UTF-8, become '?'. */
 void buf_add_xml(struct buf *b, const char *s);
 
 /* Appends s percent-encoded (RFC 3986, 2.1): unreserved characters stay, and so do the characters

@@ -44,6 +44,12 @@ static void buf_escapes_xml_and_percent(void **state)
     buf_add_xml(&b, "a<b>&\"'\r\x01");
     assert_string_equal(b.data, "a&lt;b&gt;&amp;&quot;&apos;&#13;?");
     buf_reset(&b);
+    buf_add_xml(&b, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
+    assert_string_equal(b.data, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
+    buf_reset(&b);
+    buf_add_xml(&b, "\xef\xbf\xbe|\xef\xbf\xbf|\xed\xa0\x80|\xc0\xaf|\xff|\xc3");
+    assert_string_equal(b.data, "???|???|???|??|?|?");
+    buf_reset(&b);
     buf_add_pct(&b, "a/b c\xc3\xa9~", "/");
     assert_string_equal(b.data, "a/b%20c%C3%A9~");
 }
