@@ -162,6 +162,8 @@ bool headers_tags_ok(struct s3_call *c, const struct meta_set *set)
             return refuse_tag(c, "A tag is not UTF-8");
         if (key[0] == '\0' || key_utf8_length(key) > TAG_KEY_MAX)
             return refuse_tag(c, "The TagKey you have provided is invalid: 1 to 128 characters");
+        if (strncmp(key, "aws:", 4) == 0)
+            return refuse_tag(c, "System tags cannot be added/updated by requester");
         if (key_utf8_length(value) > TAG_VALUE_MAX)
             return refuse_tag(c, "The TagValue you have provided is invalid: at most 256 "
                                  "characters");

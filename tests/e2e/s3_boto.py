@@ -275,9 +275,13 @@ def test_tags_are_replaced_as_a_whole_without_touching_the_file(site):
     refused('InvalidTag', site.c.put_object_tagging, Bucket=b, Key='k', Tagging={'TagSet': [{'Key': 'x' * 129, 'Value': ''}]})
     refused('InvalidTag', site.c.put_object_tagging, Bucket=b, Key='k',
             Tagging={'TagSet': [{'Key': 'x', 'Value': '1'}, {'Key': 'x', 'Value': '2'}]})
+    refused('InvalidTag', site.c.put_object_tagging, Bucket=b, Key='k', Tagging={'TagSet': [{'Key': 'aws:x', 'Value': '1'}]})
     assert site.c.get_object_tagging(Bucket=b, Key='k')['TagSet'] == big
     site.c.delete_object_tagging(Bucket=b, Key='k')
     assert site.c.get_object_tagging(Bucket=b, Key='k')['TagSet'] == [] and hidden(site, b) == []
+    os.setxattr(site.path(b, 'k'), 'user.noobaa.tag.posix', b'\xff\xef\xbf\xbe')
+    odd = {t['Key']: t['Value'] for t in site.c.get_object_tagging(Bucket=b, Key='k')['TagSet']}
+    assert odd.get('posix') == '????', odd
     refused('NoSuchKey', site.c.get_object_tagging, Bucket=b, Key='nokey')
 
 
