@@ -274,16 +274,33 @@ static void recall_one(struct stay *s, struct recall *r)
 
 /* ---- many files durable at once ---- */
 
-static void sync_filesystems(struct stay *s)
+/* The new states of the files on fs may not be on disk: nobody is told that they are. */
+static void states_lost(struct stay *s, const struct efs *fs, int rc, const struct err *err)
+{
+    struct recall *r = NULL;
+    DL_FOREACH (s->done, r) {
+        if (r->fs != fs || r->result < 0)
+            continue;
+        r->result = rc;
+        (void)err_set(&r->err, rc, "%s: %s", r->path, err->text);
+    }
+}
+
+static void sync_filesystems(struct stay *s, bool states)
 {
     struct engine *e = s->d->e;
     for (size_t i = 0; i < e->nfs; i++) {
         const struct recall *r = NULL;
+        int rc = 0;
         struct err err = {0};
         bool used = false;
         DL_FOREACH (s->done, r)
             used = used || r->fs == &e->fs[i];
-        if (used && fs_sync(e->fs[i].fs, &err) < 0)
+        if (used)
+            rc = fs_sync(e->fs[i].fs, &err);
+        if (rc < 0 && states)
+            states_lost(s, &e->fs[i], rc, &err);
+        else if (rc < 0)
             log_err("%s", err.text); /* file_refill_commit syncs each for itself then */
     }
 }
@@ -321,10 +338,10 @@ static void settle(struct stay *s)
     struct recall *r = NULL;
     if (s->ndone == 0)
         return;
-    sync_filesystems(s);
+    sync_filesystems(s, false);
     DL_FOREACH (s->done, r)
         commit_one(s, r);
-    sync_filesystems(s);
+    sync_filesystems(s, true);
     crash_point(CRASH_recall_recorded);
     drop_copies(s);
     recall_end_list(s->d->e, s->done);
