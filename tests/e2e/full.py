@@ -22,6 +22,9 @@ def on_tmpfs(path, size):
         yield
     finally:
         subprocess.run(['umount', '-l', path], check=True)
+        with contextlib.suppress(OSError):  # what a site that ended before could not remove
+            os.rmdir(path)
+            os.rmdir(os.path.dirname(path))
 
 
 @contextlib.contextmanager
