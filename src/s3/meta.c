@@ -101,6 +101,32 @@ void meta_set_head(struct meta *m, enum meta_head h, const char *value)
     m->head[h] = copy;
 }
 
+static void copy_set(struct meta_set *to, const struct meta_set *from)
+{
+    *to = (struct meta_set){0};
+    if (from->n == 0)
+        return;
+    to->v = xrealloc_array(NULL, from->n, sizeof *to->v);
+    for (; to->n < from->n; to->n++)
+        to->v[to->n] = (struct meta_pair){.key = xstrdup(from->v[to->n].key),
+                                          .value = xstrdup(from->v[to->n].value)};
+}
+
+void meta_copy(struct meta *to, const struct meta *from)
+{
+    meta_fini(to);
+    *to = *from;
+    copy_set(&to->user, &from->user);
+    copy_set(&to->tags, &from->tags);
+    for (size_t i = 0; i < META_HEAD_COUNT; i++)
+        to->head[i] = from->head[i] != NULL ? xstrdup(from->head[i]) : NULL;
+    to->parts = NULL;
+    if (from->n_parts > 0) {
+        to->parts = xrealloc_array(NULL, from->n_parts, sizeof *to->parts);
+        memcpy(to->parts, from->parts, from->n_parts * sizeof *to->parts);
+    }
+}
+
 bool meta_sum_valid(const struct meta *m, const struct stat *st)
 {
     return m->data_size == st->st_size &&

@@ -93,6 +93,9 @@ void meta_set_fini(struct meta_set *s);
 /* Sets header h to value (copied; NULL or "" takes it away). */
 void meta_set_head(struct meta *m, enum meta_head h, const char *value);
 
+/* Makes to (which meta_init made) a copy of from; what to held is freed. */
+void meta_copy(struct meta *to, const struct meta *from);
+
 /* Whether the checksum and MD5 in m belong to data of this size and mtime. */
 bool meta_sum_valid(const struct meta *m, const struct stat *st);
 

@@ -163,11 +163,13 @@ static void adopt_foreign(int fd, const struct meta_set *found, struct meta *m)
     m->data_mtime_ns = st.st_mtim.tv_sec * NS_PER_SEC + st.st_mtim.tv_nsec;
 }
 
-/* Reads the authoritative text of x: 0 with *text, 1 when there is none. With a sidecar, *text is
- * its contents. */
-static int read_blob(int bucket_fd, const char *text, struct meta_blob *b, struct err *err)
+/* Reads the authoritative text into b; with a sidecar, its contents. *aside: not all of it was in
+ * the text. */
+static int read_blob(int bucket_fd, const char *text, struct meta_blob *b, bool *aside,
+                     struct err *err)
 {
     int rc = meta_blob_parse(text, b, err);
+    *aside = rc < 0 || b->sidecar[0] != '\0';
     if (rc < 0 || b->sidecar[0] == '\0')
         return rc;
     char path[128];
@@ -186,22 +188,29 @@ static int read_blob(int bucket_fd, const char *text, struct meta_blob *b, struc
     return meta_blob_parse(more, b, err);
 }
 
+/* What a view of a file's attributes rests on. */
+struct view {
+    bool ours;  /* the authoritative text was there and made sense */
+    bool aside; /* a sidecar was read, or something was damaged */
+};
+
 /* One attempt at a consistent view. Returns 0, 1 when the file was changed meanwhile, or negative.
  */
-static int load_once(const struct xa *x, int bucket_fd, struct meta_blob *b, bool *ours,
+static int load_once(const struct xa *x, int bucket_fd, struct meta_blob *b, struct view *v,
                      struct meta_set *found, struct err *err)
 {
+    *v = (struct view){0};
     auto_free char *text = NULL;
     int rc = xa_get(x, META_XATTR, &text, NULL);
     if (rc < 0)
         return err_sys(err, -rc, "read %s", META_XATTR);
-    *ours = rc == 0;
+    v->ours = rc == 0;
     rc = xa_user_all(x, found);
     if (rc < 0)
         return err_sys(err, -rc, "read the attributes");
-    if (!*ours)
+    if (!v->ours)
         return 0;
-    rc = read_blob(bucket_fd, text, b, err);
+    rc = read_blob(bucket_fd, text, b, &v->aside, err);
     bool odd = rc < 0;
     if (rc == 0)
         odd = merge(b, found);
@@ -211,38 +220,37 @@ static int load_once(const struct xa *x, int bucket_fd, struct meta_blob *b, boo
     if (xa_get(x, META_XATTR, &again, NULL) != 0 || strcmp(again, text) != 0)
         return 1;
     if (rc < 0)
-        *ours = false; /* damaged by somebody: the mirrors still tell most */
+        v->ours = false; /* damaged by somebody: the mirrors still tell most */
     return 0;
 }
 
-static int load_blob(int fd, int bucket_fd, struct meta_blob *b, struct meta_set *found,
-                     struct err *err)
+static int load_blob(const struct xa *x, int bucket_fd, struct meta_blob *b, struct meta_set *found,
+                     bool *aside, struct err *err)
 {
-    struct xa x;
-    xa_init(&x, fd);
-    bool ours = false;
+    struct view v = {0};
     int rc = 1;
     for (int i = 0; i < LOAD_TRIES && rc == 1; i++) {
         meta_blob_fini(b);
         meta_blob_init(b);
-        rc = load_once(&x, bucket_fd, b, &ours, found, err);
+        rc = load_once(x, bucket_fd, b, &v, found, err);
     }
     if (rc != 0)
         return rc < 0 ? rc : err_set(err, -EBUSY, "the attributes change all the time");
-    if (!ours) {
+    if (!v.ours) {
         meta_blob_fini(b);
         meta_blob_init(b);
-        adopt_foreign(fd, found, &b->meta);
+        adopt_foreign(x->fd, found, &b->meta);
     }
+    *aside = v.aside;
     return 0;
 }
 
-int meta_load(int fd, int bucket_fd, struct meta *m, struct err *err)
+static int load(const struct xa *x, int bucket_fd, struct meta *m, bool *aside, struct err *err)
 {
     auto_blob struct meta_blob b;
     meta_blob_init(&b);
     struct meta_set found = {0};
-    int rc = load_blob(fd, bucket_fd, &b, &found, err);
+    int rc = load_blob(x, bucket_fd, &b, &found, aside, err);
     meta_set_fini(&found);
     if (rc < 0)
         return rc;
@@ -250,6 +258,24 @@ int meta_load(int fd, int bucket_fd, struct meta *m, struct err *err)
     *m = b.meta;
     b.meta = (struct meta){0};
     return 0;
+}
+
+int meta_load(int fd, int bucket_fd, struct meta *m, struct err *err)
+{
+    struct xa x;
+    xa_init(&x, fd);
+    bool aside = false;
+    return load(&x, bucket_fd, m, &aside, err);
+}
+
+int meta_load_own(int fd, int bucket_fd, struct meta *m, bool *own, struct err *err)
+{
+    struct xa x;
+    xa_init_open(&x, fd);
+    bool aside = true;
+    int rc = load(&x, bucket_fd, m, &aside, err);
+    *own = !aside;
+    return rc;
 }
 
 /* Chooses which of mirrors fit beside a text of blob_bytes; the others go to b->unmirrored. */
@@ -426,7 +452,8 @@ int meta_replace_tags(int fd, int bucket_fd, struct meta *m, const struct meta_s
     struct meta_set found = {0};
     char before[64];
     meta_sidecar_of(fd, before);
-    int rc = load_blob(fd, bucket_fd, &b, &found, err);
+    bool aside = false;
+    int rc = load_blob(&x, bucket_fd, &b, &found, &aside, err);
     if (rc == 0) {
         meta_set_copy(&b.meta.tags, tags);
         rc = replace_tags(&x, bucket_fd, &b, &found, err);

@@ -20,6 +20,10 @@ struct meta_blob {
     uint64_t sidecar_ino;       /* of the file that the sidecar was written for */
 };
 
+/* As meta_load; *own tells whether m comes from the file's own attributes alone: no sidecar,
+ * nothing damaged. */
+int meta_load_own(int fd, int bucket_fd, struct meta *m, bool *own, struct err *err);
+
 /* Makes b empty. */
 void meta_blob_init(struct meta_blob *b);
 

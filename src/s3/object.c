@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "s3/class.h"
+#include "s3/metacache.h"
 #include "s3/xa.h"
 
 #include <errno.h>
@@ -114,7 +115,10 @@ int object_open_at(int dirfd, const char *leaf, bool as_dir, int bucket_fd,
     }
     if (rc < 0)
         return err_sys(err, -rc, "object %s", leaf);
-    rc = meta_load(o->fd, bucket_fd, &o->meta, err);
+    /* Only a descriptor open for reading shows that the account may read the attributes. */
+    bool cached = o->metas != NULL && o->data_fd >= 0 && o->data_fd == o->fd;
+    rc = cached ? metacache_load(o->metas, o->fd, &o->st, bucket_fd, &o->meta, err)
+                : meta_load(o->fd, bucket_fd, &o->meta, err);
     if (rc < 0)
         return err_wrap(err, rc, "object %s", leaf);
     object_etag(&o->meta, &o->st, o->etag);
@@ -131,7 +135,7 @@ int object_open(int dir, const char *key, enum object_open_flags flags, struct o
 static bool is_stub(int fd)
 {
     struct xa x;
-    xa_init(&x, fd);
+    xa_init_open(&x, fd);
     auto_free char *value = NULL;
     /* 1: no such attribute. One that cannot be read is no proof that the data is here. */
     return xa_get(&x, STUB_XATTR, &value, NULL) != 1;

@@ -3,6 +3,7 @@
 #include "s3/ops.h"
 
 #include "base/mem.h"
+#include "s3/metacache.h"
 #include "s3/ops_impl.h"
 #include "s3/sweep.h"
 
@@ -47,6 +48,7 @@ int s3_ops_init(struct s3_site *site, struct err *err)
     struct s3_ops *ops = xzalloc(sizeof *ops);
     keylock_init(&ops->locks);
     ops->sync = dirsync_new();
+    ops->metas = metacache_new();
     (void)pthread_mutex_init(&ops->swept_lock, NULL);
     /* New objects have mode 0660 and new directories 0770, as NooBaa's. */
     (void)umask(0007);
@@ -61,6 +63,7 @@ void s3_ops_fini(struct s3_site *site)
         return;
     keylock_fini(&ops->locks);
     dirsync_free(ops->sync);
+    metacache_free(ops->metas);
     sweep_fini(ops);
     (void)pthread_mutex_destroy(&ops->swept_lock);
     free(ops);

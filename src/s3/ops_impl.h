@@ -37,6 +37,7 @@
 struct s3_ops {
     struct keylocks locks;
     struct dirsync *sync;
+    struct metacache *metas;
     pthread_mutex_t swept_lock;
     struct swept *swept; /* buckets whose left-overs were removed */
 };
@@ -110,6 +111,8 @@ struct object {
     struct stat st; /* of the file that holds the data (else of the directory) */
     int64_t size;   /* logical */
     struct meta meta;
+    struct metacache *metas; /* where object_open may find the attributes of a file that it opens
+                              * for reading; borrowed, NULL: nowhere */
     char etag[S3_ETAG_MAX];
 };
 

@@ -19,6 +19,12 @@ void xa_init(struct xa *x, int fd)
         beneath_proc(fd, x->proc);
 }
 
+void xa_init_open(struct xa *x, int fd)
+{
+    x->fd = fd;
+    x->proc[0] = '\0';
+}
+
 static ssize_t get_once(const struct xa *x, const char *name, void *p, size_t cap)
 {
     return x->proc[0] != '\0' ? getxattr(x->proc, name, p, cap) : fgetxattr(x->fd, name, p, cap);

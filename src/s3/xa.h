@@ -20,6 +20,9 @@ struct xa {
 /* Prepares x for descriptor fd. */
 void xa_init(struct xa *x, int fd);
 
+/* The same for an fd that is not O_PATH, without asking the kernel. */
+void xa_init_open(struct xa *x, int fd);
+
 /* The value of attribute name into *value (the caller frees; NUL-terminated behind its *len bytes;
  * len may be NULL). Returns 0, 1 when there is no such attribute (or the file system knows none),
  * or a negated errno value. */
