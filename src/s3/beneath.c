@@ -48,6 +48,16 @@ int beneath_open(int root, const char *path, int flags, mode_t mode)
     return fd == -ELOOP || fd == -EXDEV ? -ENOENT : fd;
 }
 
+int beneath_open_now(int root, const char *path, int flags)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK),
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED,
+    };
+    long fd = syscall(SYS_openat2, root, path, &how, sizeof how);
+    return fd >= 0 ? (int)fd : -EAGAIN;
+}
+
 /* Opens directory name in *dirfd, making it if it is missing, and puts it in *dirfd's place. */
 static int descend(int *dirfd, const char *name, bool make, bool *made)
 {

@@ -23,6 +23,10 @@
  */
 int beneath_open(int root, const char *path, int flags, mode_t mode);
 
+/* As beneath_open of a file that exists, but only if everything on the way is in memory and nobody
+ * has a lease on it: else -EAGAIN, without waiting. Kernels that cannot tell give -EAGAIN too. */
+int beneath_open_now(int root, const char *path, int flags);
+
 /* Where a key has, or will have, its name. */
 struct beneath_place {
     int dirfd;        /* of the directory that holds the name (O_RDONLY); owned */

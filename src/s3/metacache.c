@@ -93,28 +93,38 @@ static bool is_small(const struct meta *m)
     return m->user.n <= PAIRS_MAX && m->tags.n <= PAIRS_MAX && m->n_parts <= PARTS_MAX;
 }
 
-static bool find(struct metacache *c, const struct key *k, struct meta *m)
+static struct key key_of(const struct stat *st)
 {
-    size_t i = place_of(k);
+    return (struct key){.dev = st->st_dev,
+                        .ino = st->st_ino,
+                        .ctime = st->st_ctim,
+                        .mtime = st->st_mtim,
+                        .size = st->st_size};
+}
+
+bool metacache_find(struct metacache *c, const struct stat *st, struct meta *m)
+{
+    struct key k = key_of(st);
+    size_t i = place_of(&k);
     lock_scope(&c->locks[i % LOCKS]);
     const struct slot *s = &c->slots[i];
-    if (s->meta == NULL || !same(&s->key, k))
+    if (s->meta == NULL || !same(&s->key, &k))
         return false;
     meta_copy(m, s->meta);
     return true;
 }
 
-static void keep(struct metacache *c, const struct key *k, const struct meta *m)
+static void keep(struct metacache *c, struct key k, const struct meta *m)
 {
     struct meta *mine = xzalloc(sizeof *mine);
     meta_init(mine);
     meta_copy(mine, m);
-    size_t i = place_of(k);
+    size_t i = place_of(&k);
     struct meta *before = NULL;
     {
         lock_scope(&c->locks[i % LOCKS]);
         before = c->slots[i].meta;
-        c->slots[i] = (struct slot){.key = *k, .meta = mine};
+        c->slots[i] = (struct slot){.key = k, .meta = mine};
     }
     entry_free(before);
 }
@@ -122,12 +132,7 @@ static void keep(struct metacache *c, const struct key *k, const struct meta *m)
 int metacache_load(struct metacache *c, int fd, const struct stat *st, int bucket_fd,
                    struct meta *m, struct err *err)
 {
-    struct key k = {.dev = st->st_dev,
-                    .ino = st->st_ino,
-                    .ctime = st->st_ctim,
-                    .mtime = st->st_mtim,
-                    .size = st->st_size};
-    if (find(c, &k, m))
+    if (metacache_find(c, st, m))
         return 0;
     /* Read before the attributes: what changes after it has another time than st. */
     struct timespec now;
@@ -135,6 +140,6 @@ int metacache_load(struct metacache *c, int fd, const struct stat *st, int bucke
     bool own = false;
     int rc = meta_load_own(fd, bucket_fd, m, &own, err);
     if (rc == 0 && own && !m->pending && is_small(m) && is_settled(st, &now))
-        keep(c, &k, m);
+        keep(c, key_of(st), m);
     return rc;
 }

@@ -42,8 +42,14 @@ void object_fini(struct object *o)
 
 /* Opens name for reading. A lease (a release at work) is waited for: O_NONBLOCK keeps a FIFO
  * planted in the bucket from holding the worker, so the wait is ours. */
-static int open_data(int dirfd, const char *name)
+static int open_data(int dirfd, const char *name, struct s3_req *req)
 {
+    if (req != NULL) {
+        int fd = beneath_open_now(dirfd, name, O_RDONLY | O_NOCTTY);
+        if (fd >= 0)
+            return fd;
+        s3_may_block(req);
+    }
     int64_t end = time_mono_ns() + LEASE_WAIT_NS;
     for (;;) {
         int fd = beneath_open(dirfd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
@@ -81,11 +87,20 @@ static int open_folder(enum object_open_flags flags, struct object *o)
     o->size = body.st_size;
     if ((flags & OBJECT_DATA) == 0)
         return 0;
-    int fd = open_data(o->fd, FOLDER_BODY);
+    int fd = open_data(o->fd, FOLDER_BODY, o->req);
     if (fd < 0)
         return fd;
     o->data_fd = fd;
     return fstat(fd, &o->st) == 0 ? 0 : -errno;
+}
+
+static int load_cached(struct object *o, int bucket_fd, struct err *err)
+{
+    if (metacache_find(o->metas, &o->st, &o->meta))
+        return 0;
+    if (o->req != NULL)
+        s3_may_block(o->req);
+    return metacache_load(o->metas, o->fd, &o->st, bucket_fd, &o->meta, err);
 }
 
 int object_open_at(int dirfd, const char *leaf, bool as_dir, int bucket_fd,
@@ -95,7 +110,7 @@ int object_open_at(int dirfd, const char *leaf, bool as_dir, int bucket_fd,
     if (as_dir)
         rc = beneath_open(dirfd, leaf, O_PATH | O_DIRECTORY, 0);
     else if ((flags & OBJECT_DATA) != 0)
-        rc = open_data(dirfd, leaf);
+        rc = open_data(dirfd, leaf, o->req);
     else
         rc = beneath_open(dirfd, leaf, O_PATH, 0);
     if (rc < 0)
@@ -117,8 +132,7 @@ int object_open_at(int dirfd, const char *leaf, bool as_dir, int bucket_fd,
         return err_sys(err, -rc, "object %s", leaf);
     /* Only a descriptor open for reading shows that the account may read the attributes. */
     bool cached = o->metas != NULL && o->data_fd >= 0 && o->data_fd == o->fd;
-    rc = cached ? metacache_load(o->metas, o->fd, &o->st, bucket_fd, &o->meta, err)
-                : meta_load(o->fd, bucket_fd, &o->meta, err);
+    rc = cached ? load_cached(o, bucket_fd, err) : meta_load(o->fd, bucket_fd, &o->meta, err);
     if (rc < 0)
         return err_wrap(err, rc, "object %s", leaf);
     object_etag(&o->meta, &o->st, o->etag);

@@ -199,6 +199,7 @@ static void serve(struct s3_call *c, enum object_open_flags flags)
     auto_object struct object o;
     object_init(&o);
     o.metas = c->ops->metas;
+    o.req = c->req;
     struct err err = {0};
     int rc = object_open(c->dir, c->req->key, flags, &o, &err);
     if (rc < 0) {

@@ -283,6 +283,8 @@ void s3_handle(struct s3_req *req)
     if (c.op == NULL)
         return;
     req->op = c.op->name;
+    if (c.op->run != op_get_object)
+        s3_may_block(req);
     if (admit(&c) && enter_bucket(&c))
         c.op->run(&c);
     if (c.dir >= 0)

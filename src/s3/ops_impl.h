@@ -111,6 +111,7 @@ struct object {
     struct stat st; /* of the file that holds the data (else of the directory) */
     int64_t size;   /* logical */
     struct meta meta;
+    struct s3_req *req;      /* to tell when opening may wait; borrowed, or NULL */
     struct metacache *metas; /* where object_open may find the attributes of a file that it opens
                               * for reading; borrowed, NULL: nowhere */
     char etag[S3_ETAG_MAX];

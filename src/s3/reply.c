@@ -27,6 +27,11 @@ void reply_fini(struct s3_active *a)
 static void vadd(struct buf *b, const char *fmt, va_list ap)
 {
     char value[VALUE_MAX];
+    if (strcmp(fmt, "%s") == 0) { /* most of them */
+        const char *s = va_arg(ap, const char *);
+        buf_add(b, s, strnlen(s, sizeof(value) - 1));
+        return;
+    }
     int n = vsnprintf(value, sizeof(value), fmt, ap);
     buf_add(b, value, (size_t)n < sizeof(value) ? (size_t)n : sizeof(value) - 1);
 }
@@ -188,7 +193,12 @@ int s3_reply_xml(struct s3_req *req, int status, const struct buf *xml)
 static int send_small_file(struct s3_req *req, int status, int fd, off_t off, size_t len)
 {
     void *data = req->conn->active->raw_buf;
-    ssize_t n = io_pread_full(fd, data, len, off);
+    struct iovec iov = {.iov_base = data, .iov_len = len};
+    ssize_t n = preadv2(fd, &iov, 1, off, RWF_NOWAIT);
+    if (n < 0 || (size_t)n < len) { /* not in memory (or the file ends early) */
+        s3_may_block(req);
+        n = io_pread_full(fd, data, len, off);
+    }
     if (n >= 0 && (size_t)n == len)
         return send_whole(req, status, (int64_t)len, data, len);
     s3_reply_reset_headers(req);

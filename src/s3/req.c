@@ -49,6 +49,7 @@ const struct s3_bucket *s3_req_find_bucket(struct s3_req *req, const char *name)
     const struct s3_bucket *b = s3_snapshot_bucket(seen, name);
     if (b != NULL)
         return b;
+    s3_may_block(req);
     s3_creds_leave();
     bool newer = s3_registry_miss(req->site->registry, seen);
     if (s3_creds_enter(req->account, NULL) < 0)
@@ -68,6 +69,7 @@ const struct s3_account *s3_req_find_account(struct s3_req *req, const char *nam
 
 int s3_req_registry_changed(struct s3_req *req, struct err *err)
 {
+    s3_may_block(req);
     s3_creds_leave();
     int rc = s3_registry_refresh(req->site->registry, err);
     struct err ignored = {0};
@@ -83,6 +85,7 @@ int s3_ctl_call(struct s3_req *req, const char *op, struct cJSON *args, int time
         cJSON_Delete(args);
         return err_set(err, -ECONNREFUSED, "%s: there is no connection to firnd", op);
     }
+    s3_may_block(req);
     s3_creds_leave();
     int rc = ctl_pool_call(pool, op, args, result, NULL, timeout_ms, err);
     struct err ignored = {0};
@@ -90,9 +93,15 @@ int s3_ctl_call(struct s3_req *req, const char *op, struct cJSON *args, int time
     return rc != 0 ? rc : back;
 }
 
+void s3_may_block(struct s3_req *req)
+{
+    server_may_block(req->conn->server, req->conn->active);
+}
+
 int s3_wait_begin(struct s3_req *req)
 {
     struct s3_active *a = req->conn->active;
+    s3_may_block(req);
     if (server_wait_begin(req->conn->server) != 0)
         return 1;
     a->waiting = true;

@@ -181,6 +181,12 @@ enum s3_sum s3_sum_parse(const char *name);
 int s3_ctl_call(struct s3_req *req, const char *op, struct cJSON *args, int timeout_ms,
                 struct cJSON **result, struct err *err);
 
+/* Announces that what follows may wait (for a disk, for firnd): another worker takes this one's
+ * turn at new requests. Cheap, and nothing needs to be ended; the server has done it for all
+ * requests but a GET without a body, which goes without as long as all that it needs is in memory.
+ */
+void s3_may_block(struct s3_req *req);
+
 /*
  * Announces a wait that may be long (a recall): another worker takes this one's place, so that
  * others are served. Returns 0, or 1 when too many requests wait already: answer 503 SlowDown with

@@ -80,6 +80,7 @@ struct s3_active {
     struct s3_reply reply;
     struct s3_snapshot *snaps[S3_SNAPS_MAX];
     size_t n_snaps;
+    bool in_lane;     /* see lanes.h */
     bool waiting;     /* between s3_wait_begin and _end */
     void *io_buf;     /* S3_IO_BUF */
     uint8_t *raw_buf; /* S3_RAW_BUF */
@@ -153,6 +154,9 @@ bool server_stopping(const struct s3_server *s);
  */
 int server_wait_begin(struct s3_server *s);
 void server_wait_end(struct s3_server *s);
+
+/* Before anything that may wait: another worker takes this one's lane. */
+void server_may_block(struct s3_server *s, struct s3_active *a);
 
 /* Calls the handler for the request in a. */
 void server_handle(struct s3_server *s, struct s3_active *a);

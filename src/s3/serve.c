@@ -83,6 +83,7 @@ static enum s3_error find_key(struct s3_active *a, const char **secret)
             return S3_ERR_NONE;
         }
         bool loaded = s3_snapshot_loaded(s);
+        server_may_block(a->req.conn->server, a);
         s3_creds_leave(); /* the thread may still be whom it served before */
         bool newer = round == 0 && s3_registry_miss(r, s);
         s3_snapshot_unref(s);
@@ -179,6 +180,8 @@ static void handle(struct s3_conn *c, struct s3_active *a)
         (void)s3_reply_error(req, S3_ERR_INTERNAL_ERROR, NULL);
         return;
     }
+    if (req->method != S3_METHOD_GET || req->has_body)
+        s3_may_block(req);
     server_handle(c->server, a);
     s3_wait_end(req);
     if (!a->reply.begun) {

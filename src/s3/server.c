@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "s3/lanes.h"
 #include "s3/s3_impl.h"
 
 #include <arpa/inet.h>
@@ -19,18 +20,21 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PAGE         4096
 #define ACCEPT_BATCH 16
 #define DRAIN_NS     NS_PER_SEC          /* how long unread input is thrown away ... */
 #define DRAIN_BYTES  ((size_t)256 << 10) /* ... and how much of it */
 #define REFUSE_MS    20                  /* for the input of a refused connection to arrive */
+#define LANES_MIN    2                   /* so that one that waits unforeseen does not wait alone */
 #define CUT_WAIT_S   5                   /* for cut requests to notice */
 
 struct s3_server {
     struct s3_server_opts opts;
     int epoll_fd, stop_fd, spare_fd;
     struct sigv4_cache *keys;
+    struct lanes lanes;
     pthread_mutex_t lock; /* for all below; never held over I/O on a connection */
     pthread_cond_t changed;
     struct s3_conn *resting_first, *resting_last;
@@ -57,6 +61,14 @@ struct sigv4_cache *server_keys(struct s3_server *s)
 void server_handle(struct s3_server *s, struct s3_active *a)
 {
     s->opts.handle(&a->req);
+}
+
+void server_may_block(struct s3_server *s, struct s3_active *a)
+{
+    if (!a->in_lane)
+        return;
+    a->in_lane = false;
+    lanes_leave(&s->lanes);
 }
 
 /* ---- connections ---- */
@@ -144,6 +156,7 @@ static void *sweeper_main(void *arg)
                 (void)pthread_cond_timedwait(&s->changed, &s->lock, &until);
         }
         sweep(s, time_mono_ns());
+        lanes_relieve(&s->lanes);
     }
     return NULL;
 }
@@ -242,7 +255,7 @@ static void accept_without_fds(struct s3_server *s)
     s->spare_fd = eventfd(0, EFD_CLOEXEC);
 }
 
-static void accept_some(struct s3_server *s)
+static void accept_some(struct s3_server *s, struct s3_active *a)
 {
     for (int i = 0; i < ACCEPT_BATCH; i++) {
         struct sockaddr_storage from = {0};
@@ -254,10 +267,12 @@ static void accept_some(struct s3_server *s)
         }
         if (fd < 0)
             break;
-        if (have_room(s))
+        if (have_room(s)) {
             add_conn(s, fd, &from);
-        else
+        } else {
+            server_may_block(s, a);
             refuse(fd);
+        }
     }
     struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = &listen_tag};
     if (!server_stopping(s))
@@ -389,6 +404,21 @@ static bool active_init(struct s3_active *a)
     return a->io_buf != NULL && a->raw_buf != NULL;
 }
 
+/* Waits for the next event when it is this worker's turn. Returns as epoll_wait. */
+static int next_event(struct s3_server *s, struct s3_active *a, struct epoll_event *ev)
+{
+    if (a->in_lane && lanes_crowded(&s->lanes))
+        server_may_block(s, a);
+    if (!a->in_lane) {
+        lanes_enter(&s->lanes);
+        a->in_lane = true;
+    }
+    lanes_rest(&s->lanes);
+    int n = epoll_wait(s->epoll_fd, ev, 1, -1);
+    lanes_go(&s->lanes);
+    return n;
+}
+
 static void *worker_main(void *arg)
 {
     struct s3_server *s = arg;
@@ -397,16 +427,17 @@ static void *worker_main(void *arg)
     s3_creds_leave(); /* a thread begins as the one that made it, which may serve an account */
     while (ok && !server_stopping(s)) {
         struct epoll_event ev;
-        int n = epoll_wait(s->epoll_fd, &ev, 1, -1);
+        int n = next_event(s, a, &ev);
         if (n <= 0 || ev.data.ptr == &stop_tag)
             continue;
         if (ev.data.ptr == &listen_tag)
-            accept_some(s);
+            accept_some(s, a);
         else
             conn_ready(s, ev.data.ptr, a);
         if (__atomic_load_n(&s->n_threads, __ATOMIC_RELAXED) > s->opts.workers && too_many(s))
             break;
     }
+    server_may_block(s, a);
     free(a->io_buf);
     free(a->raw_buf);
     free(a->head_spare);
@@ -464,6 +495,7 @@ static void server_free(struct s3_server *s)
     (void)close(s->epoll_fd);
     (void)close(s->stop_fd);
     (void)close(s->spare_fd);
+    lanes_fini(&s->lanes);
     if (s->opts.listen_fd >= 0)
         (void)close(s->opts.listen_fd);
     sigv4_cache_free(s->keys);
@@ -494,6 +526,7 @@ static size_t end_threads(struct s3_server *s, int drain_s)
     __atomic_store_n(&s->stopping, true, __ATOMIC_RELAXED);
     (void)pthread_cond_broadcast(&s->changed);
     (void)!write(s->stop_fd, &one, sizeof(one));
+    lanes_open(&s->lanes);
     struct timespec until;
     (void)clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += drain_s;
@@ -510,11 +543,18 @@ static size_t end_threads(struct s3_server *s, int drain_s)
     return cut;
 }
 
+static size_t lane_count(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > LANES_MIN ? (size_t)n : LANES_MIN;
+}
+
 int s3_server_start(const struct s3_server_opts *opts, struct s3_server **out, struct err *err)
 {
     struct s3_server *s = xzalloc(sizeof(*s));
     s->opts = *opts;
     s->keys = sigv4_cache_new();
+    lanes_init(&s->lanes, lane_count());
     (void)pthread_mutex_init(&s->lock, NULL);
     (void)pthread_cond_init(&s->changed, NULL);
     s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
