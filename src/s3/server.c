@@ -41,6 +41,7 @@ struct s3_server {
     struct s3_conn *all;
     size_t n_conns, n_serving;
     size_t n_threads, n_waiting;
+    size_t n_leaving; /* of n_threads: workers that have decided to end */
     bool stopping;
     pthread_t sweeper;
 };
@@ -390,11 +391,15 @@ static void conn_ready(struct s3_server *s, struct s3_conn *c, struct s3_active 
     conn_done(s, c, a, len == -EPIPE);
 }
 
-/* Whether this worker is one too many: a waiting one has come back. */
+/* Whether this worker is one too many (a waiting one has come back). True counts it as leaving, so
+ * that others that ask at the same time stay. */
 static bool too_many(struct s3_server *s)
 {
     lock_scope(&s->lock);
-    return s->n_threads > s->opts.workers + s->n_waiting;
+    if (s->n_threads - s->n_leaving <= s->opts.workers + s->n_waiting)
+        return false;
+    s->n_leaving++;
+    return true;
 }
 
 static bool active_init(struct s3_active *a)
@@ -424,8 +429,9 @@ static void *worker_main(void *arg)
     struct s3_server *s = arg;
     auto_free struct s3_active *a = xzalloc(sizeof(*a));
     bool ok = active_init(a);
+    bool leaving = false;
     s3_creds_leave(); /* a thread begins as the one that made it, which may serve an account */
-    while (ok && !server_stopping(s)) {
+    while (ok && !leaving && !server_stopping(s)) {
         struct epoll_event ev;
         int n = next_event(s, a, &ev);
         if (n <= 0 || ev.data.ptr == &stop_tag)
@@ -434,14 +440,14 @@ static void *worker_main(void *arg)
             accept_some(s, a);
         else
             conn_ready(s, ev.data.ptr, a);
-        if (__atomic_load_n(&s->n_threads, __ATOMIC_RELAXED) > s->opts.workers && too_many(s))
-            break;
+        leaving = __atomic_load_n(&s->n_threads, __ATOMIC_RELAXED) > s->opts.workers && too_many(s);
     }
     server_may_block(s, a);
     free(a->io_buf);
     free(a->raw_buf);
     free(a->head_spare);
     lock_scope(&s->lock);
+    s->n_leaving -= leaving ? 1 : 0;
     (void)__atomic_sub_fetch(&s->n_threads, 1, __ATOMIC_RELAXED);
     (void)pthread_cond_broadcast(&s->changed);
     return NULL;
@@ -466,7 +472,8 @@ int server_wait_begin(struct s3_server *s)
     lock_scope(&s->lock);
     if (s->n_waiting >= s->opts.max_waiting || s->stopping)
         return 1;
-    if (s->n_threads < s->opts.workers + s->n_waiting + 1 && add_worker_locked(s) < 0)
+    if (s->n_threads - s->n_leaving < s->opts.workers + s->n_waiting + 1 &&
+        add_worker_locked(s) < 0)
         return 1;
     s->n_waiting++;
     return 0;

@@ -37,6 +37,12 @@ static void handle(struct s3_req *req)
         while (sem_wait(&go_on) != 0)
             continue;
     }
+    if (strcmp(req->key, "wait") == 0 && s3_wait_begin(req) == 0) {
+        (void)sem_post(&entered);
+        while (sem_wait(&go_on) != 0)
+            continue;
+        s3_wait_end(req);
+    }
     (void)s3_reply_empty(req, 204);
 }
 
@@ -100,6 +106,26 @@ static void requests_that_block_unannounced_are_noticed(void **state)
     others_are_served(*state, "announced");
 }
 
+static void workers_that_come_back_together_do_not_all_leave(void **state)
+{
+    for (int round = 0; round < 100; round++) {
+        int fds[3];
+        for (int i = 0; i < 3; i++) {
+            fds[i] = client_open(*state);
+            client_send(fds[i], "GET /b/wait HTTP/1.1\r\n" H);
+            while (sem_wait(&entered) != 0)
+                continue;
+        }
+        for (int i = 0; i < 3; i++)
+            (void)sem_post(&go_on);
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(client_reply(fds[i], false, NULL, NULL), 204);
+            (void)close(fds[i]);
+        }
+        assert_int_equal(client_once(*state, "GET /b/x HTTP/1.1\r\n" H, NULL), 204);
+    }
+}
+
 static void a_client_that_does_not_read_holds_no_lane(void **state)
 {
     /* As many as there are lanes send requests and read no answers, until their windows are full.
@@ -149,6 +175,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_that_may_block_give_their_lanes_away),
         cmocka_unit_test(requests_that_block_unannounced_are_noticed),
+        cmocka_unit_test(workers_that_come_back_together_do_not_all_leave),
         cmocka_unit_test(a_client_that_does_not_read_holds_no_lane),
         cmocka_unit_test(a_lane_is_taken_by_one_and_handed_on),
     };
