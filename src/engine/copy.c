@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "codec/encode.h"
+#include "engine/ahead.h"
 #include "engine/attr.h"
 
 #include <errno.h>
@@ -16,7 +17,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#define XATTR_LIST_MAX  65536 /* what listxattr(2) may give (XATTR_LIST_MAX of the kernel) */
+#define AHEAD_MIN       (8u << 20) /* bytes of a range that is worth a thread */
+#define XATTR_LIST_MAX  65536      /* what listxattr(2) may give (XATTR_LIST_MAX of the kernel) */
 #define XATTR_VALUE_MAX 65536
 
 /* Outcomes of copying one file, besides negative failures of the volume. */
@@ -34,6 +36,7 @@ struct reader {
     struct digest *named;  /* ltfs.hash.*, or NULL */
     void *buf;
     size_t cap;
+    struct bufpool *pool; /* where buf is from */
     struct task *task;
     struct mcopy *copy;
     int64_t shares; /* copies that are made of the file: each moves its part of the progress */
@@ -143,10 +146,45 @@ void copy_unmove(struct task *t, struct mcopy *c)
     c->moved = 0;
 }
 
+static void see_piece(void *ctx, const void *p, size_t n)
+{
+    digest_both(ctx, p, n);
+}
+
+/* copy_range with a thread that reads ahead. -EBUSY: there is no memory for one now. */
+static int copy_ahead(struct reader *r, struct tier *t, uint64_t off, uint64_t end, struct err *err)
+{
+    struct ahead *a = ahead_start(r->fd, off, end, r->pool, see_piece, r);
+    if (a == NULL)
+        return -EBUSY;
+    int rc = 0;
+    while (rc == 0 && off < end) {
+        const void *p = NULL;
+        size_t n = 0;
+        rc = ahead_next(a, &p, &n, err);
+        if (rc < 0 && rc != -ESTALE)
+            rc = FILE_FAILED;
+        if (rc == 0 && atomic_load(&r->task->cancelled))
+            rc = CANCELLED;
+        if (rc != 0)
+            break;
+        rc = tier_put_write(t, off, p, n, err);
+        rc = rc == TIER_FULL ? VOLUME_FULL : rc;
+        off += n;
+        if (rc == 0)
+            moved(r, n);
+    }
+    ahead_end(a);
+    return rc;
+}
+
 /* Copies the bytes from off to end. Returns 0, -ESTALE when the file is shorter than that, a
  * negated errno of the file as FILE_FAILED with err, CANCELLED, or what the tier says. */
 static int copy_range(struct reader *r, struct tier *t, uint64_t off, uint64_t end, struct err *err)
 {
+    int ahead = end - off >= AHEAD_MIN ? copy_ahead(r, t, off, end, err) : -EBUSY;
+    if (ahead != -EBUSY)
+        return ahead;
     while (off < end) {
         size_t n = end - off < r->cap ? (size_t)(end - off) : r->cap;
         if (atomic_load(&r->task->cancelled))
@@ -289,6 +327,7 @@ static int copy_one(struct edrive *d, struct batch *b, struct mfile *f, struct m
                        .named = named,
                        .buf = bufpool_get(d->e->buffers),
                        .cap = bufpool_size(d->e->buffers),
+                       .pool = d->e->buffers,
                        .task = b->task,
                        .copy = c,
                        .shares = copies_of(b, f)};
