@@ -151,12 +151,10 @@ static void see_piece(void *ctx, const void *p, size_t n)
     digest_both(ctx, p, n);
 }
 
-/* copy_range with a thread that reads ahead. -EBUSY: there is no memory for one now. */
-static int copy_ahead(struct reader *r, struct tier *t, uint64_t off, uint64_t end, struct err *err)
+/* copy_range with a, a thread that reads ahead, which is ended here. */
+static int copy_ahead(struct reader *r, struct tier *t, struct ahead *a, uint64_t off, uint64_t end,
+                      struct err *err)
 {
-    struct ahead *a = ahead_start(r->fd, off, end, r->pool, see_piece, r);
-    if (a == NULL)
-        return -EBUSY;
     int rc = 0;
     while (rc == 0 && off < end) {
         const void *p = NULL;
@@ -182,9 +180,11 @@ static int copy_ahead(struct reader *r, struct tier *t, uint64_t off, uint64_t e
  * negated errno of the file as FILE_FAILED with err, CANCELLED, or what the tier says. */
 static int copy_range(struct reader *r, struct tier *t, uint64_t off, uint64_t end, struct err *err)
 {
-    int ahead = end - off >= AHEAD_MIN ? copy_ahead(r, t, off, end, err) : -EBUSY;
-    if (ahead != -EBUSY)
-        return ahead;
+    struct ahead *a = NULL;
+    if (end - off >= AHEAD_MIN)
+        a = ahead_start(r->fd, off, end, r->pool, see_piece, r);
+    if (a != NULL)
+        return copy_ahead(r, t, a, off, end, err);
     while (off < end) {
         size_t n = end - off < r->cap ? (size_t)(end - off) : r->cap;
         if (atomic_load(&r->task->cancelled))
