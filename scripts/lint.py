@@ -21,12 +21,14 @@ LAYERS = {
     'tape': 'base codec',
     'scan': 'base',
     'policy': 'base',
-    'tier': 'base codec file catalog tape',
-    'engine': 'base conf codec file catalog tape scan policy tier',
+    'store': 'base codec',
+    'tier': 'base codec file catalog tape store',
+    'engine': 'base conf codec file catalog tape scan policy store tier',
+    'lustre': 'base conf codec catalog scan policy store tier',
     'ctl': 'base conf engine',
     's3': 'base conf codec ctl',
-    'cmd': 'base conf ctl tape',
-    'bin': 'base conf codec catalog engine ctl s3 cmd',
+    'cmd': 'base conf ctl tape lustre',
+    'bin': 'base conf codec catalog engine ctl s3 cmd lustre',
 }
 # ctl has two ends; the client's must not see the engine, nor may s3 and cmd see the server's.
 CTL_CLIENT_SIDE = {'proto', 'client'}

@@ -185,11 +185,48 @@ static int check_libraries(const struct conf *c, struct err *err)
                                c->libraries[i].name, c->libraries[k].name, c->libraries[i].path);
         }
     }
-    for (size_t i = 0; i < c->pool_count; i++) {
-        if (conf_find_library(c, c->pools[i].library) == NULL)
-            return err_set(err, -EINVAL, "pools: %s names the library %s, which is not configured",
-                           c->pools[i].name, c->pools[i].library);
+    return 0;
+}
+
+static int check_store(const struct conf_store *s, struct err *err)
+{
+    bool keys = s->access_key[0] != '\0';
+    bool underscore = strchr(s->bucket_prefix, '_') != NULL ||
+                      (s->bucket_count > 1 && s->bucket_separator[0] == '_');
+    if (strncmp(s->endpoint, "http://", 7) != 0 && strncmp(s->endpoint, "https://", 8) != 0)
+        return err_set(err, -EINVAL,
+                       "stores: %s: endpoint \"%s\" must begin with https:// or http://", s->name,
+                       s->endpoint);
+    if (keys != (s->secret_key[0] != '\0'))
+        return err_set(err, -EINVAL, "stores: %s: access_key and secret_key go together", s->name);
+    if (strcmp(s->style, "virtual") == 0 && underscore)
+        return err_set(err, -EINVAL,
+                       "stores: %s: the buckets' names have an underscore, which style = "
+                       "\"virtual\" cannot carry; set bucket_separator = \"-\" or style = "
+                       "\"path\"",
+                       s->name);
+    return 0;
+}
+
+static int check_stores(const struct conf *c, struct err *err)
+{
+    for (size_t i = 0; i < c->store_count; i++) {
+        const struct conf_store *s = &c->stores[i];
+        int rc = check_store(s, err);
+        if (rc < 0)
+            return rc;
+        if (conf_find_library(c, s->name) != NULL || conf_find_store(c, s->name) != s)
+            return err_set(err, -EINVAL, "stores: the name %s is used twice", s->name);
     }
+    for (size_t i = 0; i < c->pool_count; i++) {
+        const char *name = c->pools[i].library;
+        if (conf_find_library(c, name) == NULL && conf_find_store(c, name) == NULL)
+            return err_set(err, -EINVAL,
+                           "pools: %s names the library or store %s, which is not configured",
+                           c->pools[i].name, name);
+    }
+    if (c->lustre.store[0] != '\0' && conf_find_store(c, c->lustre.store) == NULL)
+        return err_set(err, -EINVAL, "lustre: the store %s is not configured", c->lustre.store);
     return 0;
 }
 
@@ -240,6 +277,8 @@ static int load_all(const char *path, config_t *cfg, struct conf *c, struct err 
     if (rc == 0)
         rc = check_libraries(c, err);
     if (rc == 0)
+        rc = check_stores(c, err);
+    if (rc == 0)
         rc = check_s3(c, err);
     return rc < 0 ? err_wrap(err, rc, "%s", path) : 0;
 }
@@ -276,6 +315,15 @@ const struct conf_filesystem *conf_find_filesystem(const struct conf *c, const c
         const struct conf_filesystem *f = &c->filesystems[i];
         if (strcmp(f->name, name) == 0 || (name[0] == '/' && lies_in(name, f->path)))
             return f;
+    }
+    return NULL;
+}
+
+const struct conf_store *conf_find_store(const struct conf *c, const char *name)
+{
+    for (size_t i = 0; i < c->store_count; i++) {
+        if (strcmp(c->stores[i].name, name) == 0)
+            return &c->stores[i];
     }
     return NULL;
 }

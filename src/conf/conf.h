@@ -36,9 +36,61 @@ struct conf_library {
     bool simulate_time;
 };
 
+/* An S3 store that keeps copies: doc/design/store.md, doc/design/tier-s3.md. */
+struct conf_store {
+    char *name;
+    char *endpoint; /* "https://host", "http://host:port" */
+    char *region;
+    char *style;         /* "auto", "path" or "virtual" */
+    char *bucket_prefix; /* may hold underscores: then path style only */
+    int64_t bucket_count;
+    char *bucket_separator; /* "_" or "-", before the bucket's number */
+    char *key_prefix;       /* before every key, or "" */
+    char *access_key;       /* "": from the environment, then from credentials_file */
+    char *secret_key;
+    char *session_token;
+    char *credentials_file; /* the AWS tools' format, or "" for ~/.aws/credentials */
+    char *profile;
+    char *ca_file; /* "": the system's */
+    bool tls_verify;
+    char *sign_payload; /* "auto", "always", "never" */
+    int64_t chunk_size;
+    int64_t buffers; /* buffers x chunk_size bounds the memory for data */
+    char *compression;
+    int64_t compression_level;
+    char *verify; /* "auto", "checksum" or "read" */
+    int64_t lanes;
+    int64_t connections;
+    int64_t retries;
+    int64_t retry_max_ms;
+    int64_t connect_timeout_s;
+    int64_t stall_timeout_s;
+    int64_t min_speed; /* bytes/s; 0: none */
+    char *key_file;    /* client-side encryption, or "" */
+    char *key_id;      /* of the key in key_file that new objects get, or "" for the first */
+    bool create_buckets;
+};
+
 struct conf_pool {
     char *name;
-    char *library;
+    char *library; /* of a library or a store */
+};
+
+/* The Lustre copytool; doc/design/lustre.md. */
+struct conf_lustre {
+    char *store;     /* name in stores, "" the only one */
+    char *state_dir; /* "": lustre in the site's state_dir */
+    int64_t workers;
+    int64_t archive_lanes; /* of the workers, at most so many archive; the like below */
+    int64_t restore_lanes;
+    int64_t remove_lanes;
+    int64_t queue_max;
+    int64_t heartbeat_s;
+    int64_t drain_s;
+    int64_t garbage_delay_s;
+    char *metrics_file; /* Prometheus text, rewritten each ten seconds, or "" */
+    bool restore_layout;
+    bool xattrs;
 };
 
 struct conf_buffers {
@@ -100,8 +152,11 @@ struct conf {
     size_t filesystem_count;
     struct conf_library *libraries;
     size_t library_count;
+    struct conf_store *stores;
+    size_t store_count;
     struct conf_pool *pools;
     size_t pool_count;
+    struct conf_lustre lustre;
 };
 
 /*
@@ -120,6 +175,9 @@ const struct conf_filesystem *conf_find_filesystem(const struct conf *c, const c
 
 /* The library named name, or NULL. Borrowed from c. */
 const struct conf_library *conf_find_library(const struct conf *c, const char *name);
+
+/* The S3 store named name, or NULL. Borrowed from c. */
+const struct conf_store *conf_find_store(const struct conf *c, const char *name);
 
 /* Calls row once for every key that firn.conf may hold, in the manual's order: section ("" for the
  * top, "s3", "filesystems[]", ...), name, default ("" when none), what it allows, and one line of

@@ -94,10 +94,64 @@ static const struct conf_key library_keys[] = {
 };
 #undef F
 
+#define F(field) offsetof(struct conf_store, field)
+static const struct conf_key store_keys[] = {
+    {"name", CONF_NAME, F(name), NULL, 0, 0, NULL, "name in commands and in pool@store"},
+    {"endpoint", CONF_STRING, F(endpoint), NULL, 0, 0, NULL, "https://host or http://host:port of the S3 service"},
+    {"region", CONF_NAME, F(region), "us-east-1", 0, 0, NULL, "the region that signatures name"},
+    {"style", CONF_CHOICE, F(style), "auto", 0, 0, "auto|path|virtual", "where a request names its bucket; auto: virtual for amazonaws.com, path for all others"},
+    {"bucket_prefix", CONF_NAME, F(bucket_prefix), NULL, 0, 0, NULL, "the bucket, or with bucket_count above 1 the first part of the buckets' names"},
+    {"bucket_count", CONF_INT, F(bucket_count), "1", 0, 65536, NULL, "0 and 1: one bucket of that name; else new objects are spread over prefix_0, prefix_1, ..."},
+    {"bucket_separator", CONF_CHOICE, F(bucket_separator), "_", 0, 0, "_|-", "between bucket_prefix and number; AWS and virtual style take the dash only"},
+    {"key_prefix", CONF_STRING, F(key_prefix), "", 0, 0, NULL, "put before every key of new objects, with a slash between"},
+    {"access_key", CONF_STRING, F(access_key), "", 0, 0, NULL, "access key; by default from the environment, then from credentials_file"},
+    {"secret_key", CONF_STRING, F(secret_key), "", 0, 0, NULL, "secret key that belongs to access_key"},
+    {"session_token", CONF_STRING, F(session_token), "", 0, 0, NULL, "session token that belongs to access_key"},
+    {"credentials_file", CONF_STRING, F(credentials_file), "", 0, 0, NULL, "file of keys in the form of the AWS tools, read again when it changes; by default theirs"},
+    {"profile", CONF_NAME, F(profile), "default", 0, 0, NULL, "section of credentials_file"},
+    {"ca_file", CONF_STRING, F(ca_file), "", 0, 0, NULL, "certificates that are trusted; by default the system's"},
+    {"tls_verify", CONF_BOOL, F(tls_verify), "true", 0, 0, NULL, "refuse an endpoint whose certificate does not prove its name"},
+    {"sign_payload", CONF_CHOICE, F(sign_payload), "auto", 0, 0, "auto|always|never", "whether signatures cover the data; auto: not over TLS"},
+    {"chunk_size", CONF_SIZE, F(chunk_size), "64MiB", 64 * KIB, 2016 * MIB, NULL, "bytes of a file in one object"},
+    {"buffers", CONF_INT, F(buffers), "8", 4, 65536, NULL, "buffers x chunk_size bounds the memory for data of this store"},
+    {"compression", CONF_CHOICE, F(compression), "lz4", 0, 0, "lz4|zstd|none", "of new objects; what does not get smaller is stored as it is"},
+    {"compression_level", CONF_INT, F(compression_level), "1", 1, 19, NULL, "for zstd"},
+    {"verify", CONF_CHOICE, F(verify), "auto", 0, 0, "auto|checksum|read", "how a new object is proven; auto: by the store's checksum or ETag, else by reading it back; read: always read it back"},
+    {"lanes", CONF_INT, F(lanes), "16", 1, 1024, NULL, "files that are copied to or from the store at once"},
+    {"connections", CONF_INT, F(connections), "32", 1, 4096, NULL, "connections to the store, at most"},
+    {"retries", CONF_INT, F(retries), "8", 0, 1000, NULL, "how often a request that failed for a passing reason is made again"},
+    {"retry_max_ms", CONF_INT, F(retry_max_ms), "20000", 1, 3600000, NULL, "longest pause before a request is made again"},
+    {"connect_timeout", CONF_INT, F(connect_timeout_s), "10", 1, 3600, NULL, "seconds to wait for a connection"},
+    {"stall_timeout", CONF_INT, F(stall_timeout_s), "60", 1, 86400, NULL, "seconds without a byte after which a transfer counts as dead"},
+    {"min_speed", CONF_INT, F(min_speed), "0", 0, 1073741824, NULL, "bytes a second, over stall_timeout, below which a transfer counts as dead; 0: any progress is enough"},
+    {"key_file", CONF_STRING, F(key_file), "", 0, 0, NULL, "file of keys for encryption before data leaves the machine; empty: none"},
+    {"key_id", CONF_STRING, F(key_id), "", 0, 0, NULL, "the key that new objects are encrypted with; by default the last in key_file"},
+    {"create_buckets", CONF_BOOL, F(create_buckets), "false", 0, 0, NULL, "make buckets that are missing"},
+};
+#undef F
+
+#define F(field) offsetof(struct conf_lustre, field)
+static const struct conf_key lustre_keys[] = {
+    {"store", CONF_STRING, F(store), "", 0, 0, NULL, "the store that archives go to; by default the only one"},
+    {"state_dir", CONF_STRING, F(state_dir), "", 0, 0, NULL, "journal and index of the copytool; by default lustre in the site's state_dir"},
+    {"workers", CONF_INT, F(workers), "32", 1, 4096, NULL, "actions at work at once"},
+    {"archive_lanes", CONF_INT, F(archive_lanes), "24", 1, 4096, NULL, "workers that may archive"},
+    {"restore_lanes", CONF_INT, F(restore_lanes), "28", 1, 4096, NULL, "workers that may restore; readers that wait may have all of them"},
+    {"remove_lanes", CONF_INT, F(remove_lanes), "8", 1, 4096, NULL, "workers that may remove"},
+    {"queue_max", CONF_INT, F(queue_max), "100000", 1, 100000000, NULL, "actions that may wait; further ones are refused with EBUSY"},
+    {"heartbeat", CONF_INT, F(heartbeat_s), "20", 1, 3600, NULL, "seconds between two signs of life of an action"},
+    {"drain", CONF_INT, F(drain_s), "150", 0, 86400, NULL, "seconds that a stop waits for running actions"},
+    {"garbage_delay", CONF_INT, F(garbage_delay_s), "86400", 0, 31536000, NULL, "seconds that a replaced or removed copy is kept"},
+    {"metrics_file", CONF_STRING, F(metrics_file), "", 0, 0, NULL, "file that figures are written to, in the form of Prometheus, each ten seconds"},
+    {"restore_layout", CONF_BOOL, F(restore_layout), "true", 0, 0, NULL, "give restored files their old striping"},
+    {"xattrs", CONF_BOOL, F(xattrs), "true", 0, 0, NULL, "archive and restore extended attributes"},
+};
+#undef F
+
 #define F(field) offsetof(struct conf_pool, field)
 static const struct conf_key pool_keys[] = {
-    {"name", CONF_NAME, F(name), NULL, 0, 0, NULL, "tape pool, made at start when it does not exist"},
-    {"library", CONF_NAME, F(library), NULL, 0, 0, NULL, "its library"},
+    {"name", CONF_NAME, F(name), NULL, 0, 0, NULL, "pool, made at start when it does not exist"},
+    {"library", CONF_NAME, F(library), NULL, 0, 0, NULL, "its library or its store"},
 };
 #undef F
 
@@ -108,12 +162,14 @@ const struct conf_section conf_sections[] = {
     {"", top_keys, COUNT(top_keys), 0, 0, 0},
     LIST(filesystems, filesystem_count, conf_filesystem, filesystem_keys),
     LIST(libraries, library_count, conf_library, library_keys),
+    LIST(stores, store_count, conf_store, store_keys),
     LIST(pools, pool_count, conf_pool, pool_keys),
     GROUP(buffers, buffer_keys),
     GROUP(migrate, migrate_keys),
     GROUP(recall, recall_keys),
     GROUP(policy, policy_keys),
     GROUP(s3, s3_keys),
+    GROUP(lustre, lustre_keys),
 };
 /* clang-format on */
 const size_t conf_section_count = COUNT(conf_sections);

@@ -18,6 +18,7 @@ struct tier {
     bool putting;
     uint64_t put_size; /* as announced */
     uint64_t put_next; /* lowest offset that may come next */
+    _Atomic bool cancelled;
 };
 
 struct tier *tier_new(const struct tier_ops *ops, void *self, const char *name)
@@ -104,6 +105,8 @@ int tier_put_write(struct tier *t, uint64_t off, const void *data, size_t n, str
     if (off < t->put_next || off > t->put_size || n > t->put_size - off)
         return err_set(err, -EINVAL, "%s: bytes %llu+%zu do not belong to this copy", t->name,
                        (unsigned long long)off, n);
+    if (t->cancelled)
+        return err_set(err, -ECANCELED, "%s: cancelled", t->name);
     if (n == 0)
         return 0;
     int rc = counted(t, t->ops->put_write(t->self, off, data, n, err));
@@ -207,6 +210,8 @@ struct counting {
 static int counting_sink(void *arg, uint64_t off, const void *data, size_t n, struct err *err)
 {
     struct counting *c = arg;
+    if (c->t->cancelled)
+        return err_set(err, -ECANCELED, "%s: cancelled", c->t->name);
     c->t->counts.bytes_out += n;
     return c->sink(c->arg, off, data, n, err);
 }
@@ -229,6 +234,22 @@ int tier_remove(struct tier *t, const struct uuid *id, const struct tier_locatio
 int tier_list(struct tier *t, tier_list_fn *fn, void *arg, struct err *err)
 {
     return counted(t, t->ops->list(t->self, fn, arg, err));
+}
+
+int tier_show(struct tier *t, const struct uuid *id, const struct tier_location *loc,
+              tier_list_fn *fn, void *arg, struct err *err)
+{
+    if ((t->ops->caps & TIER_CAN_SHOW) == 0)
+        return err_set(err, -ENOTSUP, "%s: a tier of kind %s keeps nothing to show", t->name,
+                       t->ops->kind);
+    return counted(t, t->ops->show(t->self, id, loc, fn, arg, err));
+}
+
+void tier_cancel(struct tier *t, bool on)
+{
+    t->cancelled = on;
+    if (t->ops->cancel != NULL)
+        t->ops->cancel(t->self, on);
 }
 
 void tier_location_fini(struct tier_location *loc)

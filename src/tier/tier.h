@@ -45,6 +45,11 @@ struct tier_object {
     int64_t mtime_ns;
     const struct tier_xattr *xattrs;
     size_t nxattrs;
+    /* What the file was besides its data; kinds that have no place for it leave it. */
+    int64_t atime_ns;
+    uint32_t uid, gid, mode; /* mode as in struct stat; 0: not known */
+    const char *label; /* a group of copies that can be found again without a catalogue ("lustre/
+                          fs.instance/FID"), components as in path; NULL: none */
 };
 
 /* Where a copy is. key is the kind's own text (tape: the path on the volume); the numbers serve to
@@ -66,6 +71,12 @@ struct tier_entry {
     int64_t mtime_ns;
     const struct tier_location *location;
     const char *hash; /* "sha256:<hex>" as stored beside the copy, or NULL */
+    /* Only where the kind keeps them (tier_show gives all, tier_list may leave xattrs out): */
+    int64_t atime_ns;
+    uint32_t uid, gid, mode; /* mode 0: not known */
+    const char *label;       /* or NULL */
+    const struct tier_xattr *xattrs;
+    size_t nxattrs;
 };
 
 /* A digest that a copy should have. */
@@ -87,10 +98,11 @@ enum {
     TIER_CAN_REMOVE = 2,
     TIER_CAN_LIST = 4,
     TIER_ORDERED = 8, /* reads are cheapest in the order of tape/order.h */
+    TIER_CAN_SHOW = 16,
 };
 
 /* What a kind fills in; called only by the functions below, which check arguments and count.
- * Meanings as of the functions of the same name. Every member is set. */
+ * Meanings as of the functions of the same name. Every member is set unless it says otherwise. */
 struct tier_ops {
     const char *kind;
     unsigned caps;
@@ -107,6 +119,9 @@ struct tier_ops {
     int (*remove)(void *self, const struct uuid *id, const struct tier_location *loc,
                   struct err *err);
     int (*list)(void *self, tier_list_fn *fn, void *arg, struct err *err);
+    int (*show)(void *self, const struct uuid *id, const struct tier_location *loc,
+                tier_list_fn *fn, void *arg, struct err *err); /* NULL without TIER_CAN_SHOW */
+    void (*cancel)(void *self, bool on); /* any thread; NULL: an operation runs to its end */
     void (*free)(void *self);
 };
 
@@ -174,6 +189,16 @@ int tier_remove(struct tier *t, const struct uuid *id, const struct tier_locatio
 
 /* Calls fn for each copy, in no order. Returns 0, or the first negative code. */
 int tier_list(struct tier *t, tier_list_fn *fn, void *arg, struct err *err);
+
+/* Calls fn once with all that the tier keeps beside this copy's data. Returns 0, TIER_ABSENT, what
+ * fn returned, -ENOTSUP without TIER_CAN_SHOW, or another negative code. */
+int tier_show(struct tier *t, const struct uuid *id, const struct tier_location *loc,
+              tier_list_fn *fn, void *arg, struct err *err);
+
+/* The one function that other threads may call: with on, the operation under way on t and all that
+ * follow end with -ECANCELED at once, where the kind can (else with the next call of tier_put_write
+ * or of a sink), until it is called with on false. */
+void tier_cancel(struct tier *t, bool on);
 
 /* Frees what loc owns; loc is empty afterwards. */
 void tier_location_fini(struct tier_location *loc);

@@ -80,6 +80,15 @@ static void what_is_wrong_is_named_with_file_and_line(void **state)
         {"migrate = { pack = 1; };\n", "pack: true or false is expected"},
         {"policy = { include_dirs = [1]; };\n", "every element must be a string"},
         {"pools = ( { name = \"p\"; library = \"l\"; } );\n", "which is not configured"},
+        {"stores = ( { name=\"a\"; endpoint=\"h:1\"; bucket_prefix=\"b\"; } );\n",
+         "must begin with https"},
+        {"stores = ( { name=\"a\"; endpoint=\"http://h\"; bucket_prefix=\"b\"; access_key=\"k\"; } "
+         ");\n",
+         "go together"},
+        {"stores = ( { name=\"a\"; endpoint=\"http://h\"; bucket_prefix=\"b_c\"; "
+         "style=\"virtual\"; } );\n",
+         "underscore"},
+        {"lustre = { store = \"s\"; };\n", "store s is not configured"},
         {"state_dir = \"/srv/fs1/x\";\n" SITE, "lies in the managed file system fs1"},
         {"s3 = { buckets = \"/elsewhere\"; };\n" SITE, "does not lie in the file system fs1"},
         {"filesystems = ( { name=\"a\"; path=\"/m\"; }, { name=\"b\"; path=\"/m/n\"; } );\n",
