@@ -1,340 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Copies to cartridges: a drive's stay on a volume. */
 #include "engine/engine_impl.h"
 
 #include "base/crash.h"
-#include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "codec/encode.h"
-#include "engine/ahead.h"
-#include "engine/attr.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/xattr.h>
-#include <unistd.h>
-
-#define AHEAD_MIN       (8u << 20) /* bytes of a range that is worth a thread */
-#define XATTR_LIST_MAX  65536      /* what listxattr(2) may give (XATTR_LIST_MAX of the kernel) */
-#define XATTR_VALUE_MAX 65536
-
-/* Outcomes of copying one file, besides negative failures of the volume. */
-enum { COPIED = 0, FILE_FAILED = 1, VOLUME_FULL = 2, CANCELLED = 3 };
-
-/* What travels with the data: names, values, all owned. */
-struct xattrs {
-    struct tier_xattr *v;
-    size_t n;
-};
-
-struct reader {
-    int fd;
-    struct digest *strong; /* XXH3-128 for the catalogue */
-    struct digest *named;  /* ltfs.hash.*, or NULL */
-    void *buf;
-    size_t cap;
-    struct bufpool *pool; /* where buf is from */
-    struct task *task;
-    struct mcopy *copy;
-    int64_t shares; /* copies that are made of the file: each moves its part of the progress */
-};
-
-void mfile_fail(struct mfile *f, const char *code, const char *fmt, ...)
-{
-    char text[512];
-    va_list ap;
-    va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    free(f->message);
-    f->message = xstrdup(text);
-    f->code = code;
-    f->over = true;
-}
-
-static void fail_locked(struct batch *b, struct mfile *f, const char *code, const char *text)
-{
-    lock_scope(&b->lock);
-    if (!f->over)
-        mfile_fail(f, code, "%s", text);
-}
-
-/* The file is not what it was: try it again later, or say so. */
-static void changed(struct batch *b, struct mfile *f)
-{
-    lock_scope(&b->lock);
-    if (f->over)
-        return;
-    mfile_fail(f, CODE_CHANGED, "changed while it was copied, %d times; it stays resident",
-               f->attempt + 1);
-    f->retry = f->attempt < b->e->conf->migrate.retries;
-}
-
-static void xattrs_fini(struct xattrs *x)
-{
-    for (size_t i = 0; i < x->n; i++) {
-        free((char *)(uintptr_t)x->v[i].key);
-        free((void *)(uintptr_t)x->v[i].value);
-    }
-    free(x->v);
-}
-
-static void xattr_add(struct xattrs *x, const char *key, const void *value, size_t len)
-{
-    void *copy = xzalloc(len + 1);
-    memcpy(copy, value, len);
-    x->v = xrealloc_array(x->v, x->n + 1, sizeof(*x->v));
-    x->v[x->n++] = (struct tier_xattr){.key = xstrdup(key), .value = copy, .len = len};
-}
-
-#define XATTR_S3_META "user.firn.s.meta" /* what S3 clients gave with an object */
-
-/* User's attributes go along under their names without "user."; names that only firn and LTFS may
- * write stay behind, or a user could forge them. */
-static bool travels(const char *name)
-{
-    if (strcmp(name, XATTR_S3_META) == 0)
-        return true;
-    return strncmp(name, "user.", 5) == 0 && name[5] != '\0' &&
-           strncmp(name, "user.firn.", 10) != 0 && strncmp(name, "user.ltfs.", 10) != 0;
-}
-
-static void read_xattrs(int fd, struct xattrs *x)
-{
-    auto_free char *names = xzalloc(XATTR_LIST_MAX);
-    auto_free char *value = xzalloc(XATTR_VALUE_MAX);
-    ssize_t n = flistxattr(fd, names, XATTR_LIST_MAX);
-    for (char *p = names; n > 0 && p < names + n; p += strlen(p) + 1) {
-        if (!travels(p))
-            continue;
-        ssize_t len = fgetxattr(fd, p, value, XATTR_VALUE_MAX);
-        if (len >= 0)
-            xattr_add(x, p + 5, value, (size_t)len);
-    }
-}
-
-static void digest_both(struct reader *r, const void *p, size_t n)
-{
-    digest_update(r->strong, p, n);
-    if (r->named != NULL)
-        digest_update(r->named, p, n);
-}
-
-static void digest_hole(struct reader *r, uint64_t n)
-{
-    static const uint8_t zeros[65536];
-    while (n > 0) {
-        size_t part = n < sizeof(zeros) ? (size_t)n : sizeof(zeros);
-        digest_both(r, zeros, part);
-        n -= part;
-    }
-}
-
-static void moved(struct reader *r, uint64_t n)
-{
-    int64_t part = (int64_t)n / r->shares;
-    r->copy->moved += part;
-    (void)atomic_fetch_add(&r->task->moved, part);
-}
-
-void copy_unmove(struct task *t, struct mcopy *c)
-{
-    (void)atomic_fetch_sub(&t->moved, c->moved);
-    c->moved = 0;
-}
-
-static void see_piece(void *ctx, const void *p, size_t n)
-{
-    digest_both(ctx, p, n);
-}
-
-/* copy_range with a, a thread that reads ahead, which is ended here. */
-static int copy_ahead(struct reader *r, struct tier *t, struct ahead *a, uint64_t off, uint64_t end,
-                      struct err *err)
-{
-    int rc = 0;
-    while (rc == 0 && off < end) {
-        const void *p = NULL;
-        size_t n = 0;
-        rc = ahead_next(a, &p, &n, err);
-        if (rc < 0 && rc != -ESTALE)
-            rc = FILE_FAILED;
-        if (rc == 0 && atomic_load(&r->task->cancelled))
-            rc = CANCELLED;
-        if (rc != 0)
-            break;
-        rc = tier_put_write(t, off, p, n, err);
-        rc = rc == TIER_FULL ? VOLUME_FULL : rc;
-        off += n;
-        if (rc == 0)
-            moved(r, n);
-    }
-    ahead_end(a);
-    return rc;
-}
-
-/* Copies the bytes from off to end. Returns 0, -ESTALE when the file is shorter than that, a
- * negated errno of the file as FILE_FAILED with err, CANCELLED, or what the tier says. */
-static int copy_range(struct reader *r, struct tier *t, uint64_t off, uint64_t end, struct err *err)
-{
-    struct ahead *a = NULL;
-    if (end - off >= AHEAD_MIN)
-        a = ahead_start(r->fd, off, end, r->pool, see_piece, r);
-    if (a != NULL)
-        return copy_ahead(r, t, a, off, end, err);
-    while (off < end) {
-        size_t n = end - off < r->cap ? (size_t)(end - off) : r->cap;
-        if (atomic_load(&r->task->cancelled))
-            return CANCELLED;
-        ssize_t got = io_pread_full(r->fd, r->buf, n, (off_t)off);
-        if (got < 0) {
-            (void)err_sys(err, (int)-got, "reading at byte %llu", (unsigned long long)off);
-            return FILE_FAILED;
-        }
-        if ((size_t)got < n)
-            return -ESTALE;
-        digest_both(r, r->buf, n);
-        int rc = tier_put_write(t, off, r->buf, n, err);
-        if (rc != 0)
-            return rc == TIER_FULL ? VOLUME_FULL : rc;
-        off += n;
-        moved(r, n);
-    }
-    return 0;
-}
-
-/* Copies all data, passing over holes. */
-static int copy_data(struct reader *r, struct tier *t, uint64_t size, struct err *err)
-{
-    uint64_t off = 0;
-    while (off < size) {
-        off_t data = lseek(r->fd, (off_t)off, SEEK_DATA);
-        if (data < 0 && errno != ENXIO)
-            data = (off_t)off; /* a file system without SEEK_DATA has no holes to tell */
-        if (data < 0 || (uint64_t)data > size)
-            data = (off_t)size;
-        digest_hole(r, (uint64_t)data - off);
-        moved(r, (uint64_t)data - off);
-        off = (uint64_t)data;
-        if (off >= size)
-            break;
-        off_t hole = lseek(r->fd, data, SEEK_HOLE);
-        uint64_t end = hole < 0 || (uint64_t)hole > size ? size : (uint64_t)hole;
-        int rc = copy_range(r, t, off, end, err);
-        if (rc != 0)
-            return rc;
-        off = end;
-    }
-    return 0;
-}
-
-/* The digest of the first copy is that of all: a file that gives another one has changed. */
-static bool same_digest(struct batch *b, struct mfile *f, const uint8_t *value)
-{
-    lock_scope(&b->lock);
-    if (!f->digested) {
-        memcpy(f->digest, value, sizeof(f->digest));
-        f->digested = true;
-    }
-    return memcmp(f->digest, value, sizeof(f->digest)) == 0;
-}
-
-/* Ends the put with the digests as attributes. */
-static int end_put(struct edrive *d, struct batch *b, struct mfile *f, struct reader *r,
-                   struct mcopy *c, struct err *err)
-{
-    uint8_t value[DIGEST_MAX];
-    char hex[ENCODE_HEX_SIZE(DIGEST_MAX)];
-    char key[48];
-    struct tier_xattr x = {.key = key, .value = hex};
-    (void)digest_final(r->strong, value);
-    if (file_snapshot_unchanged(r->fd, &f->snap, err) != 0 || !same_digest(b, f, value)) {
-        tier_put_abort(d->tier);
-        changed(b, f);
-        return FILE_FAILED;
-    }
-    if (r->named != NULL) {
-        size_t n = digest_final(r->named, value);
-        encode_hex(value, n, hex);
-        (void)snprintf(key, sizeof(key), "ltfs.hash.%ssum",
-                       digest_name(digest_algorithm(r->named)));
-        x.len = strlen(hex);
-    }
-    int rc = tier_put_end(d->tier, &x, r->named != NULL ? 1 : 0, &c->loc, err);
-    return rc == TIER_FULL ? VOLUME_FULL : rc;
-}
-
-static int put_file(struct edrive *d, struct batch *b, struct mfile *f, struct reader *r,
-                    struct mcopy *c, struct err *err)
-{
-    struct xattrs x = {0};
-    read_xattrs(r->fd, &x);
-    struct tier_object o = {.id = f->archive,
-                            .fs = f->fs->conf->name,
-                            .path = f->path,
-                            .size = f->snap.size,
-                            .mtime_ns = f->snap.mtime_ns,
-                            .xattrs = x.v,
-                            .nxattrs = x.n};
-    int rc = tier_put_begin(d->tier, &o, err);
-    xattrs_fini(&x);
-    if (rc != 0)
-        return rc == TIER_FULL ? VOLUME_FULL : rc;
-    rc = copy_data(r, d->tier, f->snap.size, err);
-    if (rc == -ESTALE) {
-        tier_put_abort(d->tier);
-        changed(b, f);
-        return FILE_FAILED;
-    }
-    if (rc != 0) {
-        tier_put_abort(d->tier);
-        if (rc == FILE_FAILED)
-            fail_locked(b, f, CODE_FAILED, err->text);
-        return rc;
-    }
-    return end_put(d, b, f, r, c, err);
-}
-
-static int64_t copies_of(const struct batch *b, const struct mfile *f)
-{
-    int64_t n = 0;
-    for (size_t p = 0; p < b->task->npools; p++)
-        n += f->copies[p].needed ? 1 : 0;
-    return n;
-}
-
-/* Copies one file to the mounted volume: COPIED, FILE_FAILED (it has its result), VOLUME_FULL,
- * CANCELLED, or a negative code of the volume with err. */
-static int copy_one(struct edrive *d, struct batch *b, struct mfile *f, struct mcopy *c,
-                    struct err *err)
-{
-    enum digest_alg alg = DIGEST_CRC32;
-    auto_close int fd = fs_open_id(f->fs->fs, &f->id, O_RDONLY | O_NOATIME | O_NONBLOCK, err);
-    if (fd < 0) {
-        fail_locked(b, f, fd == -ESTALE ? CODE_ABSENT : CODE_FAILED,
-                    fd == -ESTALE ? "file not found: it was deleted" : err->text);
-        return FILE_FAILED;
-    }
-    bool hashed = attr_get_bool(d->e->cat, "filehash_enable") &&
-                  digest_parse(d->e->conf->migrate.filehash, &alg) == 0;
-    auto_digest struct digest *strong = digest_new(DIGEST_XXH3_128);
-    auto_digest struct digest *named = hashed ? digest_new(alg) : NULL;
-    struct reader r = {.fd = fd,
-                       .strong = strong,
-                       .named = named,
-                       .buf = bufpool_get(d->e->buffers),
-                       .cap = bufpool_size(d->e->buffers),
-                       .pool = d->e->buffers,
-                       .task = b->task,
-                       .copy = c,
-                       .shares = copies_of(b, f)};
-    int rc = put_file(d, b, f, &r, c, err);
-    bufpool_put(d->e->buffers, r.buf);
-    return rc;
-}
 
 /* What goes on during one stay of a piece of work on a volume. */
 struct stay {
@@ -346,40 +20,6 @@ struct stay {
     bool skipped;  /* something did not fit */
     bool untold;   /* the catalogue could not be told of the copies; the volume is well */
 };
-
-/* Rows of the catalogue for the copies of this stay. */
-static int catalogue(struct stay *s, struct err *err)
-{
-    struct batch *b = s->w->batch;
-    auto_free struct catalog_archive *a = xzalloc(s->n * sizeof(*a));
-    auto_free struct catalog_copy *c = xzalloc(s->n * sizeof(*c));
-    for (size_t i = 0; i < s->n; i++) {
-        const struct mfile *f = &b->files[s->written[i]];
-        const struct mcopy *m = &f->copies[s->w->pool];
-        a[i] = (struct catalog_archive){.archive = f->archive,
-                                        .fs = f->id.fs,
-                                        .ino = f->id.ino,
-                                        .gen = f->id.gen,
-                                        .handle_len = f->id.handle_len,
-                                        .size = f->snap.size,
-                                        .mtime_ns = f->snap.mtime_ns,
-                                        .path = f->path,
-                                        .digest_alg = DIGEST_XXH3_128,
-                                        .digest_len = sizeof(f->digest)};
-        memcpy(a[i].handle, f->id.handle, f->id.handle_len);
-        memcpy(a[i].digest, f->digest, sizeof(f->digest));
-        c[i] = (struct catalog_copy){.archive = f->archive,
-                                     .copy_no = m->copy_no,
-                                     .tier = "tape",
-                                     .volume = s->d->volume->row.id,
-                                     .path = m->loc.key,
-                                     .partition = 'a' + (int)m->loc.partition,
-                                     .start_block = m->loc.block,
-                                     .byte_offset = m->loc.byteoffset,
-                                     .length = f->snap.size};
-    }
-    return catalog_archive_add(s->d->e->cat, a, s->n, c, s->n, err);
-}
 
 static int check_written(struct stay *s, struct err *err)
 {
@@ -411,7 +51,8 @@ static int settle(struct stay *s, struct err *err)
     rc = check_written(s, err);
     if (rc != 0)
         return rc;
-    rc = catalogue(s, err);
+    rc = copy_catalogue(s->w->batch, s->w->pool, s->written, s->n, s->d->volume,
+                        tier_kind(s->d->tier), err);
     s->untold = rc != 0;
     if (rc != 0)
         return rc < 0 ? rc : err_set(err, -EIO, "the volume is not in the catalogue any more");
@@ -480,7 +121,7 @@ static void catalogue_broke(struct stay *s, const struct err *why)
     for (size_t i = 0; i < b->n; i++) {
         struct mfile *f = &b->files[i];
         if (f->copies[s->w->pool].needed && !f->copies[s->w->pool].done)
-            fail_locked(b, f, CODE_FAILED, why->text);
+            mfile_fail_locked(b, f, CODE_FAILED, why->text);
     }
 }
 
@@ -496,7 +137,7 @@ static void did_not_fit(struct stay *s, struct mfile *f)
                    "%llu bytes do not fit on one cartridge (%s: %lld bytes); a file is not spread "
                    "over several",
                    (unsigned long long)f->snap.size, v->row.barcode, (long long)v->row.capacity);
-    fail_locked(s->w->batch, f, CODE_FAILED, text);
+    mfile_fail_locked(s->w->batch, f, CODE_FAILED, text);
 }
 
 static bool is_over(struct batch *b, struct mfile *f)
@@ -512,17 +153,18 @@ static int copy_next(struct stay *s, size_t i, struct err *err)
     struct mcopy *c = &f->copies[s->w->pool];
     if (!c->needed || c->done || is_over(b, f))
         return 0;
-    int rc = atomic_load(&b->task->cancelled) ? CANCELLED : copy_one(s->d, b, f, c, err);
-    if (rc != COPIED)
+    int rc =
+        atomic_load(&b->task->cancelled) ? COPY_CANCELLED : copy_file(s->d->tier, b, f, c, err);
+    if (rc != COPY_DONE)
         copy_unmove(b->task, c);
-    if (rc == CANCELLED) {
-        fail_locked(b, f, CODE_CANCEL, "cancelled");
-    } else if (rc == COPIED) {
+    if (rc == COPY_CANCELLED) {
+        mfile_fail_locked(b, f, CODE_CANCEL, "cancelled");
+    } else if (rc == COPY_DONE) {
         s->written[s->n++] = i;
         s->bytes += (int64_t)f->snap.size;
         if (s->bytes >= s->d->e->conf->migrate.batch_bytes)
             return settle(s, err);
-    } else if (rc == VOLUME_FULL) {
+    } else if (rc == COPY_FULL) {
         did_not_fit(s, f);
     }
     return rc < 0 ? rc : 0;
@@ -595,8 +237,8 @@ static void explain(const struct copy_work *w, const struct pool *p, char *text,
     (void)snprintf(text, n,
                    "pool %s@%s has no cartridge with room for it (%zu assigned, %zu of them "
                    "missing)%s%.200s; assign one: firn tape assign BARCODE -p %s -l %s",
-                   p->name, p->lib->conf->name, total, missing, trouble[0] != '\0' ? "; " : "",
-                   trouble, p->name, p->lib->conf->name);
+                   p->name, p->lib->name, total, missing, trouble[0] != '\0' ? "; " : "", trouble,
+                   p->name, p->lib->name);
 }
 
 void copy_give_up(struct copy_work *w)
@@ -607,7 +249,7 @@ void copy_give_up(struct copy_work *w)
     for (size_t i = 0; i < b->n; i++) {
         struct mfile *f = &b->files[i];
         if (f->copies[w->pool].needed && !f->copies[w->pool].done)
-            fail_locked(b, f, CODE_FAILED, text);
+            mfile_fail_locked(b, f, CODE_FAILED, text);
     }
     copy_over(w);
 }

@@ -56,8 +56,7 @@ static int resolve_pools(struct engine *e, const struct engine_task_spec *spec, 
             if (t->pools[k] == t->pools[i])
                 return err_set(err, -EINVAL, "pool %s is named twice", spec->pools[i]);
         }
-        buf_addf(text, "%s%s@%s", i > 0 ? "," : "", t->pools[i]->name,
-                 t->pools[i]->lib->conf->name);
+        buf_addf(text, "%s%s@%s", i > 0 ? "," : "", t->pools[i]->name, t->pools[i]->lib->name);
         t->npools = i + 1;
     }
     return 0;

@@ -157,9 +157,11 @@ struct edrive {
 };
 
 struct library {
-    const struct conf_library *conf;
-    struct changer *changer; /* NULL with a problem */
-    struct clock *clock;     /* simulated, or NULL */
+    const char *name;                /* conf's, borrowed */
+    const struct conf_library *conf; /* NULL: a store */
+    struct estore *store;            /* NULL: a tape library */
+    struct changer *changer;         /* NULL with a problem */
+    struct clock *clock;             /* simulated, or NULL */
     pthread_mutex_t robot;
     struct edrive *drives;
     struct volume *volumes; /* by barcode */
@@ -383,7 +385,7 @@ int task_add_direct(struct engine *e, const struct file_id *id, const char *path
 /* What is shown of a result code: without what follows the dot. */
 void code_shown(const char *code, char *out, size_t n);
 
-/* ---- plan_migrate.c, copy.c, finish.c ---- */
+/* ---- plan_migrate.c, copy_file.c, copy.c, finish.c ---- */
 
 /* Thread: claims jobs of tasks to tape, checks the files, makes batches. */
 void *migrate_planner(void *engine);
@@ -391,6 +393,26 @@ void *migrate_planner(void *engine);
 /* Gives f its failure; message is made from the format. Under batch.lock when drives may work. */
 void mfile_fail(struct mfile *f, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* As mfile_fail with batch.lock taken in here; a file that has its result keeps it. */
+void mfile_fail_locked(struct batch *b, struct mfile *f, const char *code, const char *text);
+
+/* Outcomes of copy_file, besides negative failures of the tier. */
+enum {
+    COPY_DONE = 0,        /* put, not synced */
+    COPY_FILE_FAILED = 1, /* the file has its result */
+    COPY_FULL = 2,        /* no room for it here */
+    COPY_CANCELLED = 3    /* its task is */
+};
+
+/* Copies f to t as copy c, whose loc is filled. Any thread, one for each copy of a file. Returns an
+ * outcome, or a negative code of the tier with err; nothing of the copy counts then. */
+int copy_file(struct tier *t, struct batch *b, struct mfile *f, struct mcopy *c, struct err *err);
+
+/* Tells the catalogue of the copies of n files of b (indexes) that are durable on v now, made for
+ * pool (index in the task's), on a tier of that kind. Returns as catalog_archive_add. */
+int copy_catalogue(struct batch *b, size_t pool, const size_t *files, size_t n,
+                   const struct volume *v, const char *tier, struct err *err);
 
 /* fs_sync of every file system that files of b without result are on; a failure is theirs. */
 void batch_sync(struct batch *b);
@@ -416,7 +438,7 @@ void copy_give_up(struct copy_work *w);
 /* Thread: catalogue, records, release, results of batches. */
 void *migrate_finisher(void *engine);
 
-/* ---- recall.c, recall_run.c ---- */
+/* ---- recall.c, refill.c, recall_run.c ---- */
 
 /* Thread: claims jobs of tasks from tape, finds copies, queues them at volumes. */
 void *recall_planner(void *engine);
@@ -424,6 +446,21 @@ void *recall_planner(void *engine);
 /* Recalls what waits for the volume mounted on d until its queue is empty, another volume's
  * requests are over age, or the engine stops. Called by d's thread. */
 void recall_run(struct edrive *d);
+
+enum { REFILL_ENDED = 1 }; /* of refill_one: the file decided, r has its result */
+
+/* Writes the copy of r that is current, read from t, into its file. Any thread, one for each r.
+ * Returns 0 (not durable yet: refill_settle), REFILL_ENDED (r may be freed), or a negative code of
+ * the copy with err; the file is the stub that it was then. */
+int refill_one(struct engine *e, struct tier *t, struct recall *r, struct err *err);
+
+/* Makes what refill_one wrote for the recalls of list durable with as few syncs as can be, changes
+ * the files' states and ends the recalls. Not under engine.lock. */
+void refill_settle(struct engine *e, struct recall *list);
+
+/* The current copy of r cannot be read (why): r goes to its next one, or ends. Not under
+ * engine.lock. */
+void recall_next_copy(struct engine *e, struct recall *r, const struct err *why);
 
 /* Puts r into the queue of its best copy's volume, or ends it with an error when none is left.
  * engine.lock held; ended recalls go to *dead for recall_end_list (not under the lock). */

@@ -13,7 +13,7 @@
 struct library *library_find(struct engine *e, const char *name)
 {
     for (size_t i = 0; i < e->nlibs; i++) {
-        if (strcmp(e->libs[i].conf->name, name) == 0)
+        if (strcmp(e->libs[i].name, name) == 0)
             return &e->libs[i];
     }
     return NULL;
@@ -23,7 +23,7 @@ struct volume *volume_find_locked(struct engine *e, const char *barcode, const c
 {
     for (size_t i = 0; i < e->nlibs; i++) {
         struct volume *v = NULL;
-        if (library != NULL && *library != '\0' && strcmp(e->libs[i].conf->name, library) != 0)
+        if (library != NULL && *library != '\0' && strcmp(e->libs[i].name, library) != 0)
             continue;
         LL_FOREACH (e->libs[i].volumes, v) {
             if (strcmp(v->row.barcode, barcode) == 0)
@@ -142,17 +142,17 @@ static struct volume *need_volume(struct engine *e, struct library *lib, const c
     struct volume *v = NULL;
     {
         lock_scope(&e->lock);
-        v = volume_find_locked(e, barcode, lib->conf->name);
+        v = volume_find_locked(e, barcode, lib->name);
     }
     if (v != NULL)
         return v;
     v = xzalloc(sizeof(*v));
     v->lib = lib;
     v->remaining = -1;
-    if (catalog_volume_get(e->cat, lib->conf->name, barcode, &v->row, NULL) != 0) {
+    if (catalog_volume_get(e->cat, lib->name, barcode, &v->row, NULL) != 0) {
         memset(&v->row, 0, sizeof(v->row));
         (void)snprintf(v->row.barcode, sizeof(v->row.barcode), "%s", barcode);
-        (void)snprintf(v->row.library, sizeof(v->row.library), "%s", lib->conf->name);
+        (void)snprintf(v->row.library, sizeof(v->row.library), "%s", lib->name);
         (void)snprintf(v->row.state, sizeof(v->row.state), "%s", VOL_UNASSIGNED);
         volume_store(e, v);
     }
@@ -175,11 +175,11 @@ static struct edrive *find_drive(struct library *lib, const char *serial)
 static void read_drive_row(struct engine *e, struct edrive *d)
 {
     struct catalog_drives l = {0};
-    (void)snprintf(d->row.library, sizeof(d->row.library), "%s", d->lib->conf->name);
+    (void)snprintf(d->row.library, sizeof(d->row.library), "%s", d->lib->name);
     (void)snprintf(d->row.serial, sizeof(d->row.serial), "%.*s", CATALOG_NAME_MAX - 1, d->serial);
     (void)snprintf(d->row.role, sizeof(d->row.role), "mrg");
     d->row.enabled = true;
-    if (catalog_drive_list(e->cat, d->lib->conf->name, &l, NULL) == 0) {
+    if (catalog_drive_list(e->cat, d->lib->name, &l, NULL) == 0) {
         for (size_t i = 0; i < l.n; i++) {
             if (strcmp(l.v[i].serial, d->serial) == 0)
                 d->row = l.v[i];
@@ -259,7 +259,7 @@ static int mark_missing(struct engine *e, struct library *lib, const struct chan
 static int load_known(struct engine *e, struct library *lib, struct err *err)
 {
     struct catalog_volumes l = {0};
-    int rc = catalog_volume_list(e->cat, lib->conf->name, NULL, &l, err);
+    int rc = catalog_volume_list(e->cat, lib->name, NULL, &l, err);
     for (size_t i = 0; rc == 0 && i < l.n; i++)
         (void)need_volume(e, lib, l.v[i].barcode);
     catalog_volumes_fini(&l);
@@ -271,13 +271,13 @@ int library_scan(struct engine *e, struct library *lib, int *found, int *missing
     auto_inventory struct changer_inventory inv = {0};
     struct recall *dead = NULL;
     if (lib->changer == NULL)
-        return err_set(err, -ENODEV, "library %s: %s", lib->conf->name, lib->problem);
+        return err_set(err, -ENODEV, "library %s: %s", lib->name, lib->problem);
     int n = 0;
     {
         lock_scope(&lib->robot);
         int rc = changer_inventory(lib->changer, &inv, err);
         if (rc < 0)
-            return err_wrap(err, rc, "inventory of library %s", lib->conf->name);
+            return err_wrap(err, rc, "inventory of library %s", lib->name);
         lib->slots = 0;
         for (size_t i = 0; i < inv.count; i++) {
             const struct changer_element *el = &inv.elements[i];
@@ -285,7 +285,7 @@ int library_scan(struct engine *e, struct library *lib, int *found, int *missing
                 lib->slots++;
             if (el->kind == CHANGER_DRIVE && find_drive(lib, el->serial) == NULL &&
                 add_drive(e, lib, el, err) < 0)
-                log_warn("drive %s of library %s: %s", el->serial, lib->conf->name, err->text);
+                log_warn("drive %s of library %s: %s", el->serial, lib->name, err->text);
             if (el->barcode[0] != '\0') {
                 place_volume(e, lib, el);
                 n++;
@@ -304,6 +304,7 @@ int library_scan(struct engine *e, struct library *lib, int *found, int *missing
 static void open_library(struct engine *e, struct library *lib, const struct conf_library *conf)
 {
     struct err err = {0};
+    lib->name = conf->name;
     lib->conf = conf;
     (void)pthread_mutex_init(&lib->robot, NULL);
     int rc = load_known(e, lib, &err);
@@ -339,7 +340,7 @@ struct pool *pool_find(struct engine *e, const char *name, const char *library)
     lock_scope(&e->lock);
     LL_FOREACH (e->pools, p) {
         if (!p->deleted && strcmp(p->name, name) == 0 &&
-            (library == NULL || *library == '\0' || strcmp(p->lib->conf->name, library) == 0))
+            (library == NULL || *library == '\0' || strcmp(p->lib->name, library) == 0))
             return p;
     }
     return NULL;

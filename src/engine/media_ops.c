@@ -176,7 +176,7 @@ static cJSON *drive_json(const struct edrive *d)
     json_add_str(j, "state", drive_state(d));
     json_add_str(j, "type", d->product);
     json_add_str(j, "role", d->row.role);
-    json_add_str(j, "library", d->lib->conf->name);
+    json_add_str(j, "library", d->lib->name);
     json_add_int(j, "address", d->address);
     json_add_str(j, "barcode", d->volume != NULL ? d->volume->row.barcode : "");
     json_add_int(j, "task_id", d->task_id);
@@ -197,7 +197,7 @@ int engine_op_drive_list(struct engine *e, const struct engine_call *call, cJSON
     for (size_t i = 0; i < e->nlibs; i++) {
         const struct edrive *d = NULL;
         LL_FOREACH (e->libs[i].drives, d) {
-            if (fits(library, e->libs[i].conf->name))
+            if (fits(library, e->libs[i].name))
                 (void)cJSON_AddItemToArray(a, drive_json(d));
         }
     }
@@ -308,7 +308,7 @@ static cJSON *pool_json(const struct pool *p)
     uuid_format(&p->id, id);
     json_add_str(j, "id", id);
     json_add_str(j, "name", p->name);
-    json_add_str(j, "library", p->lib->conf->name);
+    json_add_str(j, "library", p->lib->name);
     json_add_int(j, "tapes", tapes);
     json_add_int(j, "capacity", sums[0]);
     json_add_int(j, "used", sums[1]);
@@ -333,7 +333,7 @@ int engine_op_pool_list(struct engine *e, const struct engine_call *call, cJSON 
     lock_scope(&e->lock);
     const struct pool *p = NULL;
     LL_FOREACH (e->pools, p) {
-        if (!p->deleted && fits(library, p->lib->conf->name))
+        if (!p->deleted && fits(library, p->lib->name))
             (void)cJSON_AddItemToArray(a, pool_json(p));
     }
     return op_result(j, result);
@@ -421,12 +421,12 @@ int engine_op_pool_delete(struct engine *e, const struct engine_call *call, cJSO
         lock_scope(&e->lock);
         if (p->queue != NULL)
             return err_set(err, -EBUSY, "pool %s@%s: files are being migrated to it", p->name,
-                           p->lib->conf->name);
+                           p->lib->name);
     }
-    rc = catalog_pool_delete(e->cat, p->lib->conf->name, p->name, err);
+    rc = catalog_pool_delete(e->cat, p->lib->name, p->name, err);
     if (rc == -ENOTEMPTY)
         return err_set(err, rc, "pool %s@%s has tapes; firn tape unassign takes them out", p->name,
-                       p->lib->conf->name);
+                       p->lib->name);
     if (rc < 0)
         return rc;
     lock_scope(&e->lock);
@@ -459,7 +459,7 @@ cJSON *library_json(const struct library *lib)
         drives++;
     LL_FOREACH (lib->volumes, v)
         volumes++;
-    json_add_str(j, "name", lib->conf->name);
+    json_add_str(j, "name", lib->name);
     json_add_str(j, "kind", lib->conf->kind);
     json_add_str(j, "path", lib->conf->path);
     json_add_int(j, "slots", (int64_t)lib->slots);
@@ -493,7 +493,7 @@ int engine_op_library_rescan(struct engine *e, const struct engine_call *call, c
     for (size_t i = 0; rc == 0 && i < e->nlibs; i++) {
         int f = 0;
         int m = 0;
-        if (!fits(library, e->libs[i].conf->name))
+        if (!fits(library, e->libs[i].name))
             continue;
         rc = library_scan(e, &e->libs[i], &f, &m, err);
         forgive(e, &e->libs[i]);

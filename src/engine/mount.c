@@ -25,7 +25,7 @@ static int lost_volume(struct edrive *d, struct volume *v, struct err *err)
     v->drive = NULL;
     return err_set(err, -ENODEV,
                    "cartridge %s is not in library %s; put it back, then run: firn library rescan",
-                   v->row.barcode, v->lib->conf->name);
+                   v->row.barcode, v->lib->name);
 }
 
 /* Brings v from its slot into the empty drive d. */

@@ -26,7 +26,7 @@ static int find_copies(struct batch *b, struct mfile *f, struct err *err)
             highest = c.v[i].copy_no;
         for (size_t p = 0; c.v[i].state == CATALOG_COPY_VALID && p < t->npools; p++) {
             if (strcmp(c.v[i].pool, t->pools[p]->name) == 0 &&
-                strcmp(c.v[i].library, t->pools[p]->lib->conf->name) == 0)
+                strcmp(c.v[i].library, t->pools[p]->lib->name) == 0)
                 f->copies[p].needed = false;
         }
     }

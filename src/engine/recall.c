@@ -92,8 +92,7 @@ static void explain_none(struct recall *r)
         buf_addf(&b, "%scartridge %s is %s", b.len > 0 ? ", " : "", v->row.barcode,
                  volume_shown_state(v));
         if (!v->present)
-            buf_addf(&b, " (put it back into library %s, then: firn library rescan)",
-                     v->lib->conf->name);
+            buf_addf(&b, " (put it back into library %s, then: firn library rescan)", v->lib->name);
     }
     if (r->ncopies == 0)
         buf_adds(&b, "the catalogue knows no copy of it; firn rebuild looks on all tapes");
@@ -123,6 +122,18 @@ void recall_route_locked(struct engine *e, struct recall *r, struct recall **dea
     v->queued++;
     v->replan = true;
     (void)pthread_cond_broadcast(&e->work);
+}
+
+void recall_next_copy(struct engine *e, struct recall *r, const struct err *why)
+{
+    struct recall *dead = NULL;
+    r->err = *why;
+    {
+        lock_scope(&e->lock);
+        r->copies[r->current].tried = true;
+        recall_route_locked(e, r, &dead);
+    }
+    recall_end_list(e, dead);
 }
 
 void recall_reroute_locked(struct engine *e, struct volume *v, struct recall **dead)

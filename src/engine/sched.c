@@ -424,10 +424,10 @@ int admin_run(struct engine *e, struct admin *a, struct err *err)
     lock_scope(&e->lock);
     if (!any_drive(a->volume->lib))
         return err_set(err, -ENODEV, "library %s has no drive that may be used (firn drive list)",
-                       a->volume->lib->conf->name);
+                       a->volume->lib->name);
     if (!a->volume->present)
         return err_set(err, -ENODEV, "cartridge %s is not in library %s", a->volume->row.barcode,
-                       a->volume->lib->conf->name);
+                       a->volume->lib->name);
     DL_APPEND(e->admins, a);
     (void)pthread_cond_broadcast(&e->work);
     e->callers++;

@@ -59,7 +59,7 @@ static void note_library(const struct library *lib, cJSON *notes)
     const struct edrive *d = NULL;
     bool usable = false;
     if (lib->problem[0] != '\0') {
-        auto_free char *text = xasprintf("library %s: %s", lib->conf->name, lib->problem);
+        auto_free char *text = xasprintf("library %s: %s", lib->name, lib->problem);
         attention(notes, text);
     }
     LL_FOREACH (lib->volumes, v)
@@ -73,7 +73,7 @@ static void note_library(const struct library *lib, cJSON *notes)
     }
     if (!usable && lib->problem[0] == '\0') {
         auto_free char *text = xasprintf(
-            "library %s has no drive in use; firn drive assign puts one to use", lib->conf->name);
+            "library %s has no drive in use; firn drive assign puts one to use", lib->name);
         attention(notes, text);
     }
 }

@@ -197,7 +197,7 @@ static int assign_one(struct engine *e, const char *barcode, struct pool *p, boo
 {
     struct assign a = {.e = e, .pool = p, .force = force};
     struct admin admin = {.unmounted = true, .run = assign_run, .arg = &a};
-    int rc = volume_need(e, barcode, p->lib->conf->name, &admin.volume, err);
+    int rc = volume_need(e, barcode, p->lib->name, &admin.volume, err);
     if (rc < 0)
         return rc;
     if (admin.volume->row.pool[0] != '\0')
@@ -211,7 +211,7 @@ static int unassign_one(struct engine *e, const char *barcode, struct pool *p, b
                         struct err *err)
 {
     struct volume *v = NULL;
-    int rc = volume_need(e, barcode, p->lib->conf->name, &v, err);
+    int rc = volume_need(e, barcode, p->lib->name, &v, err);
     if (rc < 0)
         return rc;
     if (strcmp(v->row.pool, p->name) != 0)
@@ -304,7 +304,7 @@ void adopt_pool(struct edrive *d)
     auto_free char *name = xstrndup(value, len);
     struct catalog_pool p = {0};
     (void)snprintf(p.name, sizeof(p.name), "%s", name);
-    (void)snprintf(p.library, sizeof(p.library), "%s", d->lib->conf->name);
+    (void)snprintf(p.library, sizeof(p.library), "%s", d->lib->name);
     int rc = catalog_pool_add(e->cat, &p, &err);
     if ((rc < 0 && rc != -EEXIST) || pools_load(e, &err) < 0) {
         log_err("pool %s of %s: %s", name, v->row.barcode, err.text);

@@ -208,7 +208,7 @@ static void add_in_use(struct engine *e, int64_t id, cJSON *j)
                 (void)cJSON_AddItemToArray(tapes, cJSON_CreateString(d->volume->row.barcode));
         }
         if (used)
-            (void)cJSON_AddItemToArray(libs, cJSON_CreateString(e->libs[i].conf->name));
+            (void)cJSON_AddItemToArray(libs, cJSON_CreateString(e->libs[i].name));
     }
 }
 
