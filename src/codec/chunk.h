@@ -29,6 +29,13 @@ struct chunk_info {
     char key_id[CHUNK_KEY_ID_MAX]; /* "" when it is not encrypted */
 };
 
+/*
+ * An encrypted chunk: "FIRN", version (1), cipher (1: AES-256-GCM), codec (as in enum chunk_codec),
+ * a zero byte, size of the plain data (8 bytes, little endian), nonce (12 random bytes); the
+ * encrypted frame or raw data; tag (16 bytes). What is authenticated besides: the 28 bytes of the
+ * header, then the caller's bytes (aad).
+ */
+
 struct chunk_keys;
 struct chunk_coder;
 
@@ -58,11 +65,12 @@ int chunk_codec_parse(const char *name, enum chunk_codec *out);
  * small and 100 us for large chunks. */
 bool chunk_compressible(const void *p, size_t n);
 
-/* Bytes that an encoded chunk of n plain bytes takes at most, encryption included. */
+/* Room that encoding n plain bytes wants, encryption included: n and a little. */
 size_t chunk_bound(size_t n);
 
 /*
- * A coder that writes codec (RAW, LZ4 or ZSTD) at level (zstd: 1 to 19) and encrypts with key_id of
+ * A coder that writes codec (RAW, LZ4 or ZSTD) at level (zstd: 1 to 19; LZ4: 0 the default, 3 to 12
+ * high compression; below 0 faster) and encrypts with key_id of
  * keys (both NULL: not at all). keys are borrowed and serve decoding too. Never NULL for arguments
  * that hold; NULL for a codec that cannot be written. Free with chunk_coder_free.
  */
@@ -84,9 +92,10 @@ int chunk_encode(struct chunk_coder *c, const void *plain, size_t n, const void 
 
 /*
  * Decodes the stored bytes of a chunk into out (cap >= info->plain_size) and compares the XXH3-128
- * with info (unless check is false). *plain points to the data: out, or stored itself for raw
- * without encryption; stored may be overwritten. Returns 0; -EBADMSG when the bytes are not what
- * info says; -ENOKEY when info->key_id is not among the keys; err says which.
+ * with info (unless check is false). *plain points to the data: out, or for raw chunks a place
+ * inside stored; stored may be overwritten. out may be NULL for raw chunks. Returns 0; -EBADMSG
+ * when the bytes are not what info says; -ENOKEY when info->key_id is not among the keys; -ENOBUFS
+ * when cap is too small; err says which.
  */
 int chunk_decode(struct chunk_coder *c, const struct chunk_info *info, void *stored, size_t n,
                  const void *aad, size_t naad, void *out, size_t cap, bool check,
