@@ -16,6 +16,7 @@ SUITES = {
     'cli': 'the command line',
     'crash': 'kills at every crash point',
     'e2e': 'whole sites with real S3 clients on real file systems',
+    'stores': 'the S3 tier on Ceph radosgw, s3rver and firn-s3, and through a proxy that makes faults',
     'sanitize': 'unit and contract tests under AddressSanitizer and UndefinedBehaviorSanitizer',
     'tape': 'what belongs to tape, of any kind',
     'policy': 'what belongs to policies and scans, of any kind',

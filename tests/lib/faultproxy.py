@@ -455,7 +455,7 @@ class FaultProxy:
         self.stop()
 
     # -- rules ---------------------------------------------------------------------------------------------
-    def add(self, name, **arguments):
+    def add(self, name, /, **arguments):
         """Adds a rule; returns it (its .hits counts). ValueError for what no fault knows."""
         with self.lock:
             rule = Rule(self.next_id, name, arguments, self.seed)

@@ -6,11 +6,12 @@
 
 By hand: s3rver.py    prints what a client needs, ends with its standard input or SIGTERM.
 
-The version, and that of all it needs, is pinned with digests in s3rver/package-lock.json; npm installs it once into
-$FIRN_TEST_CACHE (default ~/.cache/firn-tests), never into the repository, and runs no package's scripts. What it is worth as
-a store: it verifies SigV4, path style and virtual hosts, ranges, metadata, listings with pages, multipart. It verifies
-neither Content-MD5 nor x-amz-content-sha256 nor x-amz-checksum-*: what arrives damaged is stored, and its ETag is the
-MD5 of what arrived. So a client that trusts the store alone is found out here."""
+It is the s3rver that 20 Minutes keeps up: s3rver 3.7.1 itself takes any SigV4 signature unread. The version, and that of
+all it needs, is pinned with digests in s3rver/package-lock.json; npm installs it once into $FIRN_TEST_CACHE (default
+~/.cache/firn-tests), never into the repository, and runs no package's scripts. What it is worth as a store: it verifies
+SigV4, and has path style, ranges, metadata, listings with pages, multipart. It verifies neither Content-MD5 nor
+x-amz-content-sha256 nor x-amz-checksum-*: what arrives damaged is stored, and its ETag is the MD5 of what arrived. So a
+client that trusts the store alone is found out here."""
 import atexit
 import hashlib
 import os
@@ -27,6 +28,8 @@ from firnsite import free_port, wait_for  # noqa: E402
 from s3stores import Store  # noqa: E402
 
 PACKAGE = os.path.join(HERE, 's3rver')
+NODE = ['--openssl-legacy-provider']  # it makes continuation tokens with a cipher that OpenSSL 3 keeps there
+RUN = "require(process.argv[1]).parse(process.argv.slice(2), {from: 'user'})"
 ATTEMPTS = 3  # a port that was free may be taken before it is bound
 
 
@@ -65,7 +68,7 @@ class S3rver(Store):
 
     def __init__(self, directory=None):
         begin = time.monotonic()
-        program = os.path.join(installed(), 'node_modules', 's3rver', 'bin', 's3rver.js')
+        program = os.path.join(installed(), 'node_modules', '@20minutes', 's3rver', 'lib', 'cli.js')
         self.dir = tempfile.mkdtemp(prefix='firn-s3rver-', dir=directory or os.environ.get('FIRN_TEST_DIR', '/var/tmp'))
         self.proc = None
         atexit.register(self.stop)
@@ -83,8 +86,8 @@ class S3rver(Store):
         for _ in range(ATTEMPTS):
             self.port = free_port()
             with open(os.path.join(self.dir, 'log'), 'ab') as log:
-                self.proc = subprocess.Popen(['node', program, '--silent', '--no-vhost-buckets', '-a', self.host, '-p',
-                                              str(self.port), '-d', data], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                self.proc = subprocess.Popen(['node', *NODE, '-e', RUN, program, '--silent', '--no-vhost-buckets', '-a', self.host,
+                                              '-p', str(self.port), '-d', data], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                              cwd=self.dir, start_new_session=True)
             if self._answers():
                 return
