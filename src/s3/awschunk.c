@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "codec/digest.h"
 #include "codec/encode.h"
+#include "codec/sign.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -61,7 +62,7 @@ static bool check_signature(struct awschunk *a, const char *algorithm, bool with
     int n = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s%s%s", algorithm, a->auth->amz_date,
                      a->auth->scope, a->previous, with_empty ? EMPTY_SHA256 : "",
                      with_empty ? "\n" : "", hex);
-    sigv4_sign(a->auth->key, text, (size_t)n, want);
+    sign_text(a->auth->key, text, (size_t)n, want);
     memcpy(a->previous, want, sizeof(want));
     return sigv4_same(want, claimed);
 }

@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/timefmt.h"
-#include "s3/xml.h"
+#include "codec/xml.h"
 
 #include <errno.h>
 #include <string.h>
@@ -116,14 +116,14 @@ static bool constraint_ok(struct s3_call *c)
     }
     if (body.len == 0)
         return true;
-    auto_s3_xml struct s3_xml *doc = NULL;
+    auto_xml struct xml *doc = NULL;
     struct err err = {0};
-    if (s3_xml_parse(body.data, body.len, 64, &doc, &err) < 0 ||
-        !s3_xml_is(doc, "CreateBucketConfiguration")) {
+    if (xml_parse(body.data, body.len, 64, S3_XML_NS, &doc, &err) < 0 ||
+        !xml_is(doc, "CreateBucketConfiguration")) {
         (void)s3_reply_error(req, S3_ERR_MALFORMED_XML, NULL);
         return false;
     }
-    const char *where = s3_xml_text(doc, "LocationConstraint");
+    const char *where = xml_text(doc, "LocationConstraint");
     if (where == NULL || where[0] == '\0' || strcmp(where, req->site->conf->s3.region) == 0)
         return true;
     (void)s3_reply_error(req, S3_ERR_INVALID_LOCATION_CONSTRAINT, NULL);

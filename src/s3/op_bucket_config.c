@@ -6,7 +6,7 @@
 #include "s3/ops_impl.h"
 
 #include "base/buf.h"
-#include "s3/xml.h"
+#include "codec/xml.h"
 
 #include <string.h>
 

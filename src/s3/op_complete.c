@@ -8,7 +8,7 @@
 #include "s3/page.h"
 #include "s3/sum.h"
 #include "s3/upload.h"
-#include "s3/xml.h"
+#include "codec/xml.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -42,7 +42,7 @@ static bool refuse(struct s3_call *c, enum s3_error e, const char *text)
 }
 
 /* Checks the checksum that x gives for part p. */
-static bool part_sum_ok(struct s3_call *c, const struct upload *u, const struct s3_xml *x,
+static bool part_sum_ok(struct s3_call *c, const struct upload *u, const struct xml *x,
                         const struct part *p)
 {
     static const enum s3_sum algs[] = {S3_SUM_CRC32, S3_SUM_CRC32C, S3_SUM_CRC64NVME, S3_SUM_SHA1,
@@ -51,7 +51,7 @@ static bool part_sum_ok(struct s3_call *c, const struct upload *u, const struct 
     for (size_t i = 0; i < sizeof algs / sizeof algs[0]; i++) {
         char name[32];
         (void)snprintf(name, sizeof name, "Checksum%s", s3_sum_name(algs[i]));
-        const char *v = s3_xml_text(x, name);
+        const char *v = xml_text(x, name);
         if (v == NULL)
             continue;
         given = true;
@@ -68,12 +68,12 @@ static bool part_sum_ok(struct s3_call *c, const struct upload *u, const struct 
 }
 
 /* Adds the part that x names. Returns true, or false having answered. */
-static bool plan_part(struct s3_call *c, const struct upload *u, const struct s3_xml *x,
+static bool plan_part(struct s3_call *c, const struct upload *u, const struct xml *x,
                       struct plan *plan)
 {
     int64_t number = 0;
-    const char *etag = s3_xml_text(x, "ETag");
-    if (s3_xml_int(x, "PartNumber", &number) != 0 || etag == NULL)
+    const char *etag = xml_text(x, "ETag");
+    if (xml_int(x, "PartNumber", &number) != 0 || etag == NULL)
         return refuse(c, S3_ERR_MALFORMED_XML, NULL);
     if (number < 1 || number > PART_NUMBER_MAX)
         return refuse(c, S3_ERR_INVALID_PART, NULL);
@@ -121,12 +121,12 @@ static bool plan_sizes(struct s3_call *c, const struct plan *plan)
 static bool make_plan(struct s3_call *c, const struct upload *u, const struct buf *body,
                       struct plan *plan)
 {
-    auto_s3_xml struct s3_xml *doc = NULL;
+    auto_xml struct xml *doc = NULL;
     struct err err = {0};
-    if (s3_xml_parse(body->data, body->len, COMPLETE_ELEMENTS, &doc, &err) < 0 ||
-        !s3_xml_is(doc, "CompleteMultipartUpload") || s3_xml_child(doc, "Part") == NULL)
+    if (xml_parse(body->data, body->len, COMPLETE_ELEMENTS, S3_XML_NS, &doc, &err) < 0 ||
+        !xml_is(doc, "CompleteMultipartUpload") || xml_child(doc, "Part") == NULL)
         return refuse(c, S3_ERR_MALFORMED_XML, NULL);
-    for (const struct s3_xml *x = s3_xml_child(doc, "Part"); x != NULL; x = s3_xml_again(x)) {
+    for (const struct xml *x = xml_child(doc, "Part"); x != NULL; x = xml_again(x)) {
         if (plan->n >= PART_NUMBER_MAX)
             return refuse(c, S3_ERR_MALFORMED_XML, NULL);
         if (!plan_part(c, u, x, plan))

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "codec/encode.h"
-#include "s3/xml.h"
+#include "codec/xml.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #include "base/timefmt.h"
 #include "s3/page.h"
 #include "s3/upload.h"
-#include "s3/xml.h"
+#include "codec/xml.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "base/timefmt.h"
-#include "s3/xml.h"
+#include "codec/xml.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #include "base/timefmt.h"
 #include "s3/source.h"
 #include "s3/sum.h"
-#include "s3/xml.h"
+#include "codec/xml.h"
 
 #include <string.h>
 

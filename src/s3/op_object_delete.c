@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
-#include "s3/xml.h"
+#include "codec/xml.h"
 
 #include <string.h>
 
@@ -55,11 +55,11 @@ static void add_error(struct buf *xml, const char *key, enum s3_error e, const c
     buf_adds(xml, "</Message></Error>");
 }
 
-static void delete_one(struct s3_call *c, const struct s3_xml *object, bool quiet, struct buf *xml)
+static void delete_one(struct s3_call *c, const struct xml *object, bool quiet, struct buf *xml)
 {
-    const char *key = s3_xml_text(object, "Key");
-    const char *version = s3_xml_text(object, "VersionId");
-    const char *etag = s3_xml_text(object, "ETag");
+    const char *key = xml_text(object, "Key");
+    const char *version = xml_text(object, "VersionId");
+    const char *etag = xml_text(object, "ETag");
     enum key_fault fault = key_check(key, strlen(key));
     if (fault != KEY_OK) {
         add_error(xml, key,
@@ -99,13 +99,13 @@ static void delete_one(struct s3_call *c, const struct s3_xml *object, bool quie
 }
 
 /* Is doc a Delete of 1 to 1000 objects, each with a key? */
-static bool well_formed(const struct s3_xml *doc)
+static bool well_formed(const struct xml *doc)
 {
     size_t n = 0;
-    if (!s3_xml_is(doc, "Delete"))
+    if (!xml_is(doc, "Delete"))
         return false;
-    for (const struct s3_xml *x = s3_xml_child(doc, "Object"); x != NULL; x = s3_xml_again(x)) {
-        const char *key = s3_xml_text(x, "Key");
+    for (const struct xml *x = xml_child(doc, "Object"); x != NULL; x = xml_again(x)) {
+        const char *key = xml_text(x, "Key");
         if (key == NULL || key[0] == '\0')
             return false;
         n++;
@@ -130,16 +130,17 @@ void op_delete_objects(struct s3_call *c)
         (void)s3_reply_body_error(req);
         return;
     }
-    auto_s3_xml struct s3_xml *doc = NULL;
+    auto_xml struct xml *doc = NULL;
     struct err err = {0};
-    if (s3_xml_parse(body.data, body.len, ELEMENTS_MAX, &doc, &err) < 0 || !well_formed(doc)) {
+    if (xml_parse(body.data, body.len, ELEMENTS_MAX, S3_XML_NS, &doc, &err) < 0 ||
+        !well_formed(doc)) {
         (void)s3_reply_error(req, S3_ERR_MALFORMED_XML, NULL);
         return;
     }
-    const char *quiet = s3_xml_text(doc, "Quiet");
+    const char *quiet = xml_text(doc, "Quiet");
     auto_buf struct buf xml = {0};
     buf_adds(&xml, S3_XML_DECL "<DeleteResult xmlns=\"" S3_XML_NS "\">");
-    for (const struct s3_xml *x = s3_xml_child(doc, "Object"); x != NULL; x = s3_xml_again(x))
+    for (const struct xml *x = xml_child(doc, "Object"); x != NULL; x = xml_again(x))
         delete_one(c, x, quiet != NULL && strcmp(quiet, "true") == 0, &xml);
     buf_adds(&xml, "</DeleteResult>");
     (void)s3_reply_xml(req, 200, &xml);

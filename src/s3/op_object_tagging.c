@@ -3,7 +3,7 @@
 #include "s3/ops_impl.h"
 
 #include "base/buf.h"
-#include "s3/xml.h"
+#include "codec/xml.h"
 
 #include <string.h>
 
@@ -49,16 +49,16 @@ static void replace(struct s3_call *c, const struct meta_set *tags, int status)
         (void)s3_reply_empty(c->req, status);
 }
 
-static bool tags_from_xml(struct s3_call *c, const struct s3_xml *doc, struct meta_set *tags)
+static bool tags_from_xml(struct s3_call *c, const struct xml *doc, struct meta_set *tags)
 {
-    const struct s3_xml *set = s3_xml_is(doc, "Tagging") ? s3_xml_child(doc, "TagSet") : NULL;
+    const struct xml *set = xml_is(doc, "Tagging") ? xml_child(doc, "TagSet") : NULL;
     if (set == NULL) {
         (void)s3_reply_error(c->req, S3_ERR_MALFORMED_XML, NULL);
         return false;
     }
-    for (const struct s3_xml *x = s3_xml_child(set, "Tag"); x != NULL; x = s3_xml_again(x)) {
-        const char *key = s3_xml_text(x, "Key");
-        const char *value = s3_xml_text(x, "Value");
+    for (const struct xml *x = xml_child(set, "Tag"); x != NULL; x = xml_again(x)) {
+        const char *key = xml_text(x, "Key");
+        const char *value = xml_text(x, "Value");
         if (key == NULL || value == NULL) {
             (void)s3_reply_error(c->req, S3_ERR_MALFORMED_XML, NULL);
             return false;
@@ -80,9 +80,9 @@ void op_put_tagging(struct s3_call *c)
         (void)s3_reply_body_error(c->req);
         return;
     }
-    auto_s3_xml struct s3_xml *doc = NULL;
+    auto_xml struct xml *doc = NULL;
     struct err err = {0};
-    if (s3_xml_parse(body.data, body.len, TAGGING_ELEMENTS, &doc, &err) < 0) {
+    if (xml_parse(body.data, body.len, TAGGING_ELEMENTS, S3_XML_NS, &doc, &err) < 0) {
         (void)s3_reply_error(c->req, S3_ERR_MALFORMED_XML, NULL);
         return;
     }

@@ -6,7 +6,7 @@
 #include "s3/source.h"
 #include "s3/sum.h"
 #include "s3/upload.h"
-#include "s3/xml.h"
+#include "codec/xml.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -3,7 +3,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "s3/xml.h"
+#include "codec/xml.h"
 
 #include <errno.h>
 #include <string.h>

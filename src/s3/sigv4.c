@@ -5,7 +5,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "codec/digest.h"
-#include "codec/encode.h"
+#include "codec/sign.h"
 #include "s3/uri.h"
 
 #include <openssl/crypto.h>
@@ -67,19 +67,6 @@ void sigv4_cache_free(struct sigv4_cache *c)
     free(c);
 }
 
-void sigv4_signing_key(const char *secret, const char *date, const char *region, uint8_t *out)
-{
-    char first[260];
-    int n = snprintf(first, sizeof(first), "AWS4%s", secret);
-    size_t len = (size_t)n < sizeof(first) ? (size_t)n : sizeof(first) - 1;
-    uint8_t a[32], b[32];
-    digest_hmac_sha256(first, len, date, strlen(date), a);
-    digest_hmac_sha256(a, sizeof(a), region, strlen(region), b);
-    digest_hmac_sha256(b, sizeof(b), "s3", 2, a);
-    digest_hmac_sha256(a, sizeof(a), "aws4_request", 12, out);
-    OPENSSL_cleanse(first, sizeof(first));
-}
-
 static void cached_key(struct sigv4_cache *c, const struct sigv4 *s, const char *region,
                        const char *secret, uint8_t *out)
 {
@@ -87,7 +74,7 @@ static void cached_key(struct sigv4_cache *c, const struct sigv4 *s, const char 
     memcpy(date, s->amz_date, 8);
     date[8] = '\0';
     if (c == NULL) {
-        sigv4_signing_key(secret, date, region, out);
+        sign_key(secret, date, region, out);
         return;
     }
     uint8_t hash[DIGEST_MAX];
@@ -101,7 +88,7 @@ static void cached_key(struct sigv4_cache *c, const struct sigv4 *s, const char 
             return;
         }
     }
-    sigv4_signing_key(secret, date, region, out);
+    sign_key(secret, date, region, out);
     lock_scope(&c->lock);
     (void)snprintf(slot->access_key, sizeof(slot->access_key), "%s", s->access_key);
     (void)snprintf(slot->date, sizeof(slot->date), "%s", date);
@@ -110,30 +97,9 @@ static void cached_key(struct sigv4_cache *c, const struct sigv4 *s, const char 
     memcpy(slot->key, out, 32);
 }
 
-void sigv4_sign(const uint8_t *key, const char *text, size_t len, char *out)
-{
-    uint8_t mac[32];
-    digest_hmac_sha256(key, 32, text, len, mac);
-    encode_hex(mac, sizeof(mac), out);
-}
-
 bool sigv4_same(const char *a, const char *b)
 {
     return strlen(a) == 64 && strlen(b) == 64 && CRYPTO_memcmp(a, b, 64) == 0;
-}
-
-/* A header's value with inner runs of blanks as one space. The parser has trimmed its ends. */
-static void add_value(struct buf *b, const char *v)
-{
-    while (*v != '\0') {
-        size_t n = strcspn(v, " \t");
-        buf_add(b, v, n);
-        v += n;
-        size_t blanks = strspn(v, " \t");
-        if (blanks > 0)
-            buf_addc(b, ' ');
-        v += blanks;
-    }
 }
 
 void sigv4_canonical_request(struct buf *b, const struct sigv4_input *in, const struct sigv4 *s)
@@ -150,7 +116,7 @@ void sigv4_canonical_request(struct buf *b, const struct sigv4_input *in, const 
         buf_addc(b, ':');
         for (size_t i = 0; i < in->n_headers; i++) {
             if (strncmp(in->headers[i].name, p, n) == 0 && in->headers[i].name[n] == '\0')
-                add_value(b, in->headers[i].value);
+                sign_add_value(b, in->headers[i].value);
         }
         buf_addc(b, '\n');
         p += n;
@@ -192,14 +158,11 @@ enum s3_error sigv4_verify(const struct sigv4_input *in, struct sigv4 *s, const 
     auto_buf struct buf text = {0};
     buf_reserve(&text, 2000);
     sigv4_canonical_request(&text, in, s);
-    uint8_t hash[DIGEST_MAX];
-    char hex[65], want[65];
-    (void)digest_of(DIGEST_SHA256, text.data, text.len, hash);
-    encode_hex(hash, 32, hex);
-    buf_reset(&text);
-    buf_addf(&text, "AWS4-HMAC-SHA256\n%s\n%s\n%s", s->amz_date, s->scope, hex);
+    auto_buf struct buf to_sign = {0};
+    char want[SIGN_HEX_SIZE];
+    sign_add_string(&to_sign, s->amz_date, s->scope, text.data, text.len);
     cached_key(c, s, in->region, secret, s->key);
-    sigv4_sign(s->key, text.data, text.len, want);
+    sign_text(s->key, to_sign.data, to_sign.len, want);
     if (!sigv4_same(want, s->signature))
         return S3_ERR_SIGNATURE_DOES_NOT_MATCH;
     return check_unsigned(in, s, fail);

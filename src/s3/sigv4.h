@@ -80,12 +80,6 @@ enum s3_error sigv4_verify(const struct sigv4_input *in, struct sigv4 *s, const 
 /* Appends the canonical request of in as s signs it (for tests and the debug log). */
 void sigv4_canonical_request(struct buf *b, const struct sigv4_input *in, const struct sigv4 *s);
 
-/* The hex signature of text under key into out[65]. */
-void sigv4_sign(const uint8_t *key, const char *text, size_t len, char *out);
-
-/* The signing key of secret for a date (YYYYMMDD) and region, service s3, into out[32]. */
-void sigv4_signing_key(const char *secret, const char *date, const char *region, uint8_t *out);
-
 /* Compares two signatures of 64 hex digits in constant time. */
 bool sigv4_same(const char *a, const char *b);
 

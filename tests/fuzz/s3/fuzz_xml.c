@@ -2,7 +2,7 @@
 /* Request bodies in XML: a tree that was given keeps its bounds, one that was refused leaks
  * nothing.
  */
-#include "s3/xml.h"
+#include "codec/xml.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static size_t count(const struct s3_xml *x)
+static size_t count(const struct xml *x)
 {
     size_t n = 0;
     for (; x != NULL; x = x->next) {
@@ -26,14 +26,14 @@ static size_t count(const struct s3_xml *x)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct err err = {0};
-    auto_s3_xml struct s3_xml *root = NULL;
-    if (s3_xml_parse(data, size, ELEMENTS_MAX, &root, &err) < 0) {
+    auto_xml struct xml *root = NULL;
+    if (xml_parse(data, size, ELEMENTS_MAX, S3_XML_NS, &root, &err) < 0) {
         if (root != NULL || err.text[0] == '\0')
             abort();
         return 0;
     }
     int64_t v = 0;
-    (void)s3_xml_int(root, "Days", &v);
+    (void)xml_int(root, "Days", &v);
     if (root->next != NULL || count(root) > ELEMENTS_MAX)
         abort();
     return 0;

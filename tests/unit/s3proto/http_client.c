@@ -13,6 +13,7 @@
 #include "base/timefmt.h"
 #include "codec/digest.h"
 #include "codec/encode.h"
+#include "codec/sign.h"
 #include "s3/http.h"
 #include "s3/sigv4.h"
 #include "s3/uri.h"
@@ -221,8 +222,8 @@ char *client_sign(const char *method, const char *path, const char *headers, con
     encode_hex(hash, 32, hex);
     buf_reset(&b);
     buf_addf(&b, "AWS4-HMAC-SHA256\n%s\n%s\n%s", s.amz_date, s.scope, hex);
-    sigv4_signing_key(secret, date, "us-east-1", key);
-    sigv4_sign(key, b.data, b.len, sig);
+    sign_key(secret, date, "us-east-1", key);
+    sign_text(key, b.data, b.len, sig);
     http_head_fini(&h);
     uri_fini(&u);
     if (signature != NULL)

@@ -11,7 +11,7 @@
 #include "s3/http.h"
 #include "s3/registry.h"
 #include "s3/uri.h"
-#include "s3/xml.h"
+#include "codec/xml.h"
 
 #include <errno.h>
 #include <string.h>
@@ -104,9 +104,9 @@ static void numbers_are_digits_only(void **state)
     assert_true(v == INT64_MAX);
 }
 
-static int parse(const char *text, struct s3_xml **x, struct err *err)
+static int parse(const char *text, struct xml **x, struct err *err)
 {
-    return s3_xml_parse(text, strlen(text), 50, x, err);
+    return xml_parse(text, strlen(text), 50, S3_XML_NS, x, err);
 }
 
 static void xml_becomes_a_tree_with_or_without_the_namespace(void **state)
@@ -120,20 +120,20 @@ static void xml_becomes_a_tree_with_or_without_the_namespace(void **state)
         "\xef\xbb\xbf<x:D xmlns:x=\"" S3_XML_NS "\"><x:O><x:K>a &amp; b</x:K></x:O><x:O><x:K>c&#13;"
         "</x:K></x:O><x:N> -5 </x:N></x:D>"};
     for (size_t i = 0; i < 3; i++) {
-        auto_s3_xml struct s3_xml *x = NULL;
+        auto_xml struct xml *x = NULL;
         struct err err = {0};
         assert_int_equal(parse(texts[i], &x, &err), 0);
-        assert_true(s3_xml_is(x, "D"));
-        const struct s3_xml *o = s3_xml_child(x, "O");
-        assert_string_equal(s3_xml_text(o, "K"), "a & b");
-        o = s3_xml_again(o);
-        assert_string_equal(s3_xml_text(o, "K"), "c\r");
-        assert_null(s3_xml_again(o));
+        assert_true(xml_is(x, "D"));
+        const struct xml *o = xml_child(x, "O");
+        assert_string_equal(xml_text(o, "K"), "a & b");
+        o = xml_again(o);
+        assert_string_equal(xml_text(o, "K"), "c\r");
+        assert_null(xml_again(o));
         int64_t v = 0;
-        assert_int_equal(s3_xml_int(x, "N", &v), 0);
+        assert_int_equal(xml_int(x, "N", &v), 0);
         assert_int_equal(v, -5);
-        assert_int_equal(s3_xml_int(x, "M", &v), 1);
-        assert_int_equal(s3_xml_int(o, "K", &v), -EINVAL);
+        assert_int_equal(xml_int(x, "M", &v), 1);
+        assert_int_equal(xml_int(o, "K", &v), -EINVAL);
     }
 }
 
@@ -156,7 +156,7 @@ static void hostile_xml_is_refused_with_its_place(void **state)
         "<a>\x01</a>",
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        struct s3_xml *x = NULL;
+        struct xml *x = NULL;
         struct err err = {0};
         assert_int_equal(parse(texts[i], &x, &err), -EINVAL);
         assert_null(x);
@@ -179,7 +179,7 @@ static void floods_of_xml_are_refused(void **state)
     }
     buf_adds(&wide, "</a>");
     buf_adds(&attributes, "/>");
-    struct s3_xml *x = NULL;
+    struct xml *x = NULL;
     struct err err = {0};
     assert_int_equal(parse(deep.data, &x, &err), -EINVAL);
     assert_non_null(strstr(err.text, "too deeply"));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "s3/xml.h"
+#include "codec/xml.h"
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -17,9 +17,10 @@
 /* What is known while a body is read. */
 struct parse {
     XML_Parser parser;
-    struct s3_xml *root, *at;
+    struct xml *root, *at;
     struct buf *texts; /* of the open elements, by depth */
     size_t depth, elements, max_elements;
+    const char *ns;
     const char *why;
 };
 
@@ -40,14 +41,14 @@ static void on_doctype(void *arg, const char *name, const char *sysid, const cha
     stop(arg, "a DOCTYPE is not allowed");
 }
 
-/* The name without an allowed namespace, or NULL. */
-static const char *local_name(const char *name)
+/* The name without an allowed namespace (ns NULL: any), or NULL. */
+static const char *local_name(const char *name, const char *ns)
 {
     const char *sep = strchr(name, SEPARATOR);
     if (sep == NULL)
         return name;
-    if ((size_t)(sep - name) != sizeof(S3_XML_NS) - 1 ||
-        strncmp(name, S3_XML_NS, sizeof(S3_XML_NS) - 1) != 0)
+    size_t n = (size_t)(sep - name);
+    if (ns != NULL && (n != strlen(ns) || strncmp(name, ns, n) != 0))
         return NULL;
     return sep + 1;
 }
@@ -58,7 +59,7 @@ static void on_start(void *arg, const char *name, const char **attributes)
     size_t n = 0;
     while (attributes[n] != NULL)
         n++;
-    const char *local = local_name(name);
+    const char *local = local_name(name, p->ns);
     if (local == NULL)
         stop(p, "an element is in a namespace that is not S3's");
     else if (p->depth == DEPTH_MAX)
@@ -69,7 +70,7 @@ static void on_start(void *arg, const char *name, const char **attributes)
         stop(p, "an element has too many attributes");
     if (p->why != NULL)
         return;
-    struct s3_xml *x = xzalloc(sizeof(*x));
+    struct xml *x = xzalloc(sizeof(*x));
     x->name = xstrdup(local);
     x->parent = p->at;
     if (p->at == NULL)
@@ -92,7 +93,7 @@ static void on_end(void *arg, const char *name)
     struct parse *p = arg;
     if (p->why != NULL)
         return;
-    struct s3_xml *x = p->at;
+    struct xml *x = p->at;
     const struct buf *text = &p->texts[--p->depth];
     x->text = xstrdup(text->len > 0 ? text->data : "");
     x->next = NULL;
@@ -132,17 +133,17 @@ static int run(struct parse *p, const void *data, size_t len, struct err *err)
 /* Ends what a failed parse left open, so that the tree can be freed. */
 static void close_open(struct parse *p)
 {
-    for (struct s3_xml *x = p->at; x != NULL; x = x->parent)
+    for (struct xml *x = p->at; x != NULL; x = x->parent)
         x->next = NULL;
 }
 
-int s3_xml_parse(const void *data, size_t len, size_t max_elements, struct s3_xml **root,
-                 struct err *err)
+int xml_parse(const void *data, size_t len, size_t max_elements, const char *ns, struct xml **root,
+              struct err *err)
 {
     if (len > INT32_MAX)
         return err_set(err, -EINVAL, "the document is too long");
     struct buf texts[DEPTH_MAX] = {{0}};
-    struct parse p = {.texts = texts, .max_elements = max_elements};
+    struct parse p = {.texts = texts, .max_elements = max_elements, .ns = ns};
     p.parser = XML_ParserCreateNS("UTF-8", SEPARATOR);
     if (p.parser == NULL)
         return err_set(err, -ENOMEM, "no memory for the XML parser");
@@ -152,24 +153,24 @@ int s3_xml_parse(const void *data, size_t len, size_t max_elements, struct s3_xm
         buf_fini(&texts[i]);
     close_open(&p);
     if (rc < 0) {
-        s3_xml_free(p.root);
+        xml_free(p.root);
         return rc;
     }
     *root = p.root;
     return 0;
 }
 
-void s3_xml_free(struct s3_xml *root)
+void xml_free(struct xml *root)
 {
-    struct s3_xml *x = root;
+    struct xml *x = root;
     while (x != NULL) {
         if (x->child != NULL) { /* down first; the child is unhooked on the way */
-            struct s3_xml *child = x->child;
+            struct xml *child = x->child;
             x->child = NULL;
             x = child;
             continue;
         }
-        struct s3_xml *go = x->next != NULL ? x->next : x == root ? NULL : x->parent;
+        struct xml *go = x->next != NULL ? x->next : x == root ? NULL : x->parent;
         free((char *)(uintptr_t)x->name);
         free((char *)(uintptr_t)x->text);
         free(x);
@@ -177,37 +178,37 @@ void s3_xml_free(struct s3_xml *root)
     }
 }
 
-bool s3_xml_is(const struct s3_xml *x, const char *name)
+bool xml_is(const struct xml *x, const char *name)
 {
     return strcmp(x->name, name) == 0;
 }
 
-static const struct s3_xml *find(const struct s3_xml *x, const char *name)
+static const struct xml *find(const struct xml *x, const char *name)
 {
     while (x != NULL && strcmp(x->name, name) != 0)
         x = x->next;
     return x;
 }
 
-const struct s3_xml *s3_xml_child(const struct s3_xml *x, const char *name)
+const struct xml *xml_child(const struct xml *x, const char *name)
 {
     return x == NULL ? NULL : find(x->child, name);
 }
 
-const struct s3_xml *s3_xml_again(const struct s3_xml *x)
+const struct xml *xml_again(const struct xml *x)
 {
     return find(x->next, x->name);
 }
 
-const char *s3_xml_text(const struct s3_xml *x, const char *name)
+const char *xml_text(const struct xml *x, const char *name)
 {
-    const struct s3_xml *c = s3_xml_child(x, name);
+    const struct xml *c = xml_child(x, name);
     return c != NULL ? c->text : NULL;
 }
 
-int s3_xml_int(const struct s3_xml *x, const char *name, int64_t *out)
+int xml_int(const struct xml *x, const char *name, int64_t *out)
 {
-    const char *s = s3_xml_text(x, name);
+    const char *s = xml_text(x, name);
     if (s == NULL)
         return 1;
     static const char blanks[] = " \t\r\n";
