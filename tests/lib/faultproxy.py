@@ -226,12 +226,11 @@ class Exchange(threading.Thread):
             self.proxy.forget(self)
 
     def connect(self):
-        """The connection to the store, a new one when the store has ended the last."""
-        if self.store and self.store.readable():
+        """A new connection to the store for each request: one that is used again may just be ending, and the client would
+        see a fault that no rule asked for."""
+        if self.store:
             self.store.close()
-            self.store = None
-        if self.store is None:
-            self.store = Stream(socket.create_connection(self.proxy.to, timeout=None))
+        self.store = Stream(socket.create_connection(self.proxy.to, timeout=None))
 
     def one(self):
         """One request. False when the client wants no more."""
@@ -270,13 +269,16 @@ class Exchange(threading.Thread):
         else:
             status, answer, body, complete = self.forward(first, method, headers, plan)
         self.entry['status'] = int(status.split(' ')[1])
+        if not complete:
+            set_header(answer, 'Connection', 'close')
         if plan.cut == 'answer' or plan.garbage is not None or plan.answer or plan.stall == 'answer':
             for _ in body[0]:
                 pass
             self.instead_of_the_answer(method, plan)
         else:
             self.give_back(method, target, status, answer, body, plan)
-        return keep and complete and body[2] != 'close'
+        ends = 'close' in (header(answer, 'connection') or '').lower()
+        return keep and complete and not ends and body[2] != 'close'
 
     # -- to the store --------------------------------------------------------------------------------------
     def forward(self, first, method, headers, plan):
@@ -299,11 +301,11 @@ class Exchange(threading.Thread):
         for f in plan.request_filters:
             pieces = f(pieces, length)
         for data in self.guarded(framed(pieces, how)):
-            self.store.send(data)
-            if self.store.readable():
+            if self.store.readable():  # before all of the body has gone
                 early = self.final_head()
                 if early:
                     return (*early, body_of(self.store, early[1], method == 'HEAD', True), False)
+            self.store.send(data)
         if plan.request_keep and not plan.request_length and length:
             raise Cut()
         status, answer = self.final_head(wait=True)
