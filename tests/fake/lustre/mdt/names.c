@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a file to its names: the last one seen first, then a walk over the tree. */
+#include "mdt.h"
+
+#include "base/cleanup.h"
+#include "base/mem.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+
+struct names {
+    struct mdt *m;
+    ino_t ino;
+    dev_t dev;
+    int wanted; /* index */
+    int seen;
+    char *out;
+};
+
+/* Walks directory fd, whose name below the mount is prefix. True once the wanted name is in out. */
+static bool walk(struct names *w, int dirfd, const char *prefix) // NOLINT(misc-no-recursion)
+{
+    auto_closedir DIR *d = fdopendir(dirfd);
+    if (d == NULL) {
+        (void)close(dirfd);
+        return false;
+    }
+    const struct dirent *e;
+    while ((e = readdir(d)) != NULL) {
+        struct stat st;
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+            fstatat(dirfd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_dev != w->dev)
+            continue;
+        auto_free char *path = xasprintf("%s%s%s", prefix, *prefix != '\0' ? "/" : "", e->d_name);
+        if (st.st_ino == w->ino && w->seen++ == w->wanted && strlen(path) < PATH_MAX) {
+            memcpy(w->out, path, strlen(path) + 1);
+            return true;
+        }
+        if (!S_ISDIR(st.st_mode) || strcmp(path, ".lustre") == 0)
+            continue;
+        int sub = openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (sub >= 0 && walk(w, sub, path))
+            return true;
+    }
+    return false;
+}
+
+static bool same_inode(const struct mdt *m, const char *name, const struct stat *st)
+{
+    struct stat now;
+    return fstatat(m->mntfd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 && now.st_ino == st->st_ino &&
+           now.st_dev == st->st_dev;
+}
+
+int file_name(struct mdt *m, struct mdt_file *f, int index, char *out, bool *more)
+{
+    struct stat st;
+    if (!file_alive(m, f, &st))
+        return -ENOENT;
+    int count = S_ISDIR(st.st_mode) ? 1 : (int)st.st_nlink;
+    *more = index + 1 < count;
+    if (index < 0 || index >= count)
+        return -ENODATA;
+    if (count == 1 && f->name != NULL && same_inode(m, f->name, &st)) {
+        memcpy(out, f->name, strlen(f->name) + 1);
+        return 0;
+    }
+    struct names w = {m, st.st_ino, st.st_dev, index, 0, out};
+    int root = openat(m->mntfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct stat top;
+    if (root >= 0 && fstat(root, &top) == 0 && top.st_ino == st.st_ino) {
+        (void)close(root);
+        out[0] = '\0';
+        return 0;
+    }
+    if (root < 0 || !walk(&w, root, ""))
+        return -ENOENT;
+    free(f->name);
+    f->name = xstrdup(out);
+    return 0;
+}
