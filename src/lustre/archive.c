@@ -217,15 +217,9 @@ static int store(struct job *j)
 
 /* ---- what the file and the index say ---- */
 
-/* The id that the file names now. What a crashed attempt left is settled before. */
+/* The id that the file names now. (What a crashed attempt left was settled before.) */
 static int find_old(struct job *j)
 {
-    struct uuid was_new, was_old;
-    if (action_replayed(j->a, &was_old, &was_new) && !uuid_is_zero(&was_new)) {
-        int rc = mover_settle(j->l->m, action_item(j->a), &was_new, &was_old, &j->err);
-        if (rc < 0)
-            return rc;
-    }
     int rc = stub_key(j->fd, &j->old_id, &j->err);
     j->has_old = rc == 0;
     if (rc == 0) {
@@ -377,14 +371,11 @@ static int prepare(struct job *j)
 int mover_archive(struct mover_lane *l, struct action *a)
 {
     struct job j = {.l = l, .a = a, .fid = action_item(a)->fid, .fd = -1};
-    char text[FID_TEXT_MAX];
     j.copy.id = uuid_new();
     int rc = prepare(&j);
     if (rc == 0)
         rc = action_journal(a, &j.copy.id, j.has_old ? &j.old_id : NULL, &j.err);
     if (rc == 0) {
-        log_info("%s: start copy of %llu bytes", fid_text(&j.fid, text),
-                 (unsigned long long)size_of(&j));
         action_uses(a, l->tier);
         rc = store(&j);
         if (rc == 0)
@@ -392,8 +383,6 @@ int mover_archive(struct mover_lane *l, struct action *a)
         action_uses(a, NULL);
     }
     rc = rc == 0 ? finish(&j) : fail(&j, rc);
-    if (rc == 0)
-        log_info("%s: copied", fid_text(&j.fid, text));
     copy_fini(&j.copy);
     if (j.fd >= 0)
         (void)close(j.fd);

@@ -145,7 +145,7 @@ static int finish(struct job *j)
         forget_key(j);
         (void)garbage_others(j->l->m, &j->fid, NULL,
                              &j->err); /* should collecting have saved one */
-        log_info("%s: %zu copies removed", fid_text(&j->fid, text), j->rows.n);
+        log_debug("%s: %zu copies removed", fid_text(&j->fid, text), j->rows.n);
     } else if (rc != ACTION_LOST && j->fd >= 0 && mark(j, true) < 0) {
         /* Collecting looks at the file again before it deletes. */
         log_warn("%s: %s", fid_text(&j->fid, text), j->err.text);

@@ -262,10 +262,9 @@ int mover_restore(struct mover_lane *l, struct action *a)
     char text[FID_TEXT_MAX];
     int rc = run(&j);
     rc = rc == 0 ? finish(&j) : fail(&j, rc);
-    if (rc == 0 && j.copy.loc.key != NULL)
-        log_info("%s: restored%s", fid_text(&j.fid, text),
-                 j.copy.has_digest ? ""
-                                   : " from an archive of others, whose source was never verified");
+    if (rc == 0 && !j.copy.has_digest)
+        log_info("%s: restored from an archive of others, whose source was never verified",
+                 fid_text(&j.fid, text));
     copy_fini(&j.copy);
     free(j.layout);
     if (j.stub >= 0)
