@@ -95,6 +95,7 @@ extern const struct cmd cmds_schedule[];
 extern const struct cmd cmds_status[];
 extern const struct cmd cmds_tape[];
 extern const struct cmd cmds_task[];
+extern const struct cmd cmds_tier[];
 
 /* ---- the run ----------------------------------------------------------------------------- */
 

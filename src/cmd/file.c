@@ -25,8 +25,11 @@ static void print_copies(const cJSON *copies)
     const cJSON *c = NULL;
     int n = 0;
     cJSON_ArrayForEach (c, copies) {
-        (void)printf("Tape %d: %s@%s@%s (tape state=%s)\n", ++n, json_str(c, "volume", "-"),
-                     json_str(c, "pool", "-"), json_str(c, "library", "-"),
+        const char *tier = json_str(c, "tier", "tape");
+        bool tape = strcmp(tier, "tape") == 0;
+        (void)printf("%s %d: %s@%s@%s (%s state=%s)\n", tape ? "Tape" : "Store", ++n,
+                     json_str(c, "volume", "-"), json_str(c, "pool", "-"),
+                     json_str(c, "library", "-"), tape ? "tape" : "store",
                      json_str(c, "volume_state", "unknown"));
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * firn rebuild: the catalogue anew from the file systems and the tapes.
+ * firn rebuild: the catalogue anew from the file systems, the tapes and the stores.
  */
 #include "cmd/cmd_impl.h"
 
@@ -48,6 +48,6 @@ static const struct cmd_opt opts[] = {
 };
 
 const struct cmd cmds_rebuild[] = {
-    {"", "", "make the catalogue anew from file systems and tapes", 0, 0, opts, run},
+    {"", "", "make the catalogue anew from file systems, tapes and stores", 0, 0, opts, run},
     {0},
 };

@@ -53,6 +53,24 @@ static void print_libraries(const cJSON *list)
     (void)putchar('\n');
 }
 
+static void print_stores(const cJSON *list)
+{
+    static const char *const heading[] = {"Store", "Kind", "State", "Endpoint", "Problem"};
+    auto_cmd_table struct cmd_table t;
+    cmd_table_init(&t, 5, heading);
+    const cJSON *s = NULL;
+    cJSON_ArrayForEach (s, list) {
+        cmd_table_row(
+            &t, (const char *const[]){json_str(s, "name", NULL), json_str(s, "kind", NULL),
+                                      json_str(s, "state", NULL), json_str(s, "endpoint", NULL),
+                                      json_str(s, "problem", NULL)});
+    }
+    if (cJSON_GetArraySize(list) == 0)
+        return;
+    cmd_table_print(&t, stdout);
+    (void)putchar('\n');
+}
+
 static void print_work(const cJSON *s)
 {
     const cJSON *tasks = cJSON_GetObjectItemCaseSensitive(s, "tasks");
@@ -94,6 +112,7 @@ static int run(struct cmd_ctx *ctx, const struct cmd_args *args)
     print_head(s);
     print_filesystems(cJSON_GetObjectItemCaseSensitive(s, "filesystems"));
     print_libraries(cJSON_GetObjectItemCaseSensitive(s, "libraries"));
+    print_stores(cJSON_GetObjectItemCaseSensitive(s, "stores"));
     print_work(s);
     print_attention(cJSON_GetObjectItemCaseSensitive(s, "attention"));
     return 0;

@@ -193,10 +193,12 @@ static int check_store(const struct conf_store *s, struct err *err)
     bool keys = s->access_key[0] != '\0';
     bool underscore = strchr(s->bucket_prefix, '_') != NULL ||
                       (s->bucket_count > 1 && s->bucket_separator[0] == '_');
-    if (strncmp(s->endpoint, "http://", 7) != 0 && strncmp(s->endpoint, "https://", 8) != 0)
+    if (strncmp(s->endpoint, "http://", 7) != 0 && strncmp(s->endpoint, "https://", 8) != 0 &&
+        strncmp(s->endpoint, "file:///", 8) != 0)
         return err_set(err, -EINVAL,
-                       "stores: %s: endpoint \"%s\" must begin with https:// or http://", s->name,
-                       s->endpoint);
+                       "stores: %s: endpoint \"%s\" must begin with https:// or http:// (or "
+                       "file:/// for a directory)",
+                       s->name, s->endpoint);
     if (keys != (s->secret_key[0] != '\0'))
         return err_set(err, -EINVAL, "stores: %s: access_key and secret_key go together", s->name);
     if (strcmp(s->style, "virtual") == 0 && underscore)
@@ -220,6 +222,12 @@ static int check_stores(const struct conf *c, struct err *err)
     }
     for (size_t i = 0; i < c->pool_count; i++) {
         const char *name = c->pools[i].library;
+        for (size_t k = 0; conf_find_store(c, name) != NULL && k < i; k++) {
+            if (strcmp(c->pools[k].library, name) == 0)
+                return err_set(err, -EINVAL,
+                               "pools: a store is one pool; %s and %s both name the store %s",
+                               c->pools[k].name, c->pools[i].name, name);
+        }
         if (conf_find_library(c, name) == NULL && conf_find_store(c, name) == NULL)
             return err_set(err, -EINVAL,
                            "pools: %s names the library or store %s, which is not configured",

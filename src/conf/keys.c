@@ -97,10 +97,10 @@ static const struct conf_key library_keys[] = {
 #define F(field) offsetof(struct conf_store, field)
 static const struct conf_key store_keys[] = {
     {"name", CONF_NAME, F(name), NULL, 0, 0, NULL, "name in commands and in pool@store"},
-    {"endpoint", CONF_STRING, F(endpoint), NULL, 0, 0, NULL, "https://host or http://host:port of the S3 service"},
+    {"endpoint", CONF_STRING, F(endpoint), NULL, 0, 0, NULL, "https://host or http://host:port of the S3 service; file:///directory for copies as plain files there"},
     {"region", CONF_NAME, F(region), "us-east-1", 0, 0, NULL, "the region that signatures name"},
     {"style", CONF_CHOICE, F(style), "auto", 0, 0, "auto|path|virtual", "where a request names its bucket; auto: virtual for amazonaws.com, path for all others"},
-    {"bucket_prefix", CONF_NAME, F(bucket_prefix), NULL, 0, 0, NULL, "the bucket, or with bucket_count above 1 the first part of the buckets' names"},
+    {"bucket_prefix", CONF_NAME, F(bucket_prefix), NULL, 0, 0, NULL, "the bucket, or with bucket_count above 1 the first part of the buckets' names; in a directory the folder"},
     {"bucket_count", CONF_INT, F(bucket_count), "1", 0, 65536, NULL, "0 and 1: one bucket of that name; else new objects are spread over prefix_0, prefix_1, ..."},
     {"bucket_separator", CONF_CHOICE, F(bucket_separator), "_", 0, 0, "_|-", "between bucket_prefix and number; AWS and virtual style take the dash only"},
     {"key_prefix", CONF_STRING, F(key_prefix), "", 0, 0, NULL, "put before every key of new objects, with a slash between"},

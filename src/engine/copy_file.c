@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/timefmt.h"
 #include "codec/encode.h"
 #include "engine/ahead.h"
 #include "engine/attr.h"
@@ -12,6 +13,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -266,14 +268,24 @@ static int put_file(struct tier *t, struct batch *b, struct mfile *f, struct rea
                     struct mcopy *c, struct err *err)
 {
     struct xattrs x = {0};
+    struct stat st = {0};
+    char fs[UUID_TEXT];
     read_xattrs(r->fd, &x);
+    (void)fstat(r->fd, &st);
+    uuid_format(&f->id.fs, fs);
+    if ((tier_caps(t) & TIER_CAN_SHOW) != 0)
+        xattr_add(&x, COPY_XATTR_FS, fs, strlen(fs));
     struct tier_object o = {.id = f->archive,
                             .fs = f->fs->conf->name,
                             .path = f->path,
                             .size = f->snap.size,
                             .mtime_ns = f->snap.mtime_ns,
                             .xattrs = x.v,
-                            .nxattrs = x.n};
+                            .nxattrs = x.n,
+                            .atime_ns = st.st_atim.tv_sec * NS_PER_SEC + st.st_atim.tv_nsec,
+                            .uid = st.st_uid,
+                            .gid = st.st_gid,
+                            .mode = st.st_mode};
     int rc = tier_put_begin(t, &o, err);
     xattrs_fini(&x);
     if (rc != 0)

@@ -252,6 +252,19 @@ void engine_stop_begin(struct engine *e)
     (void)pthread_cond_broadcast(&e->changed);
 }
 
+void caller_enter(struct engine *e)
+{
+    lock_scope(&e->lock);
+    e->callers++;
+}
+
+void caller_leave(struct engine *e)
+{
+    lock_scope(&e->lock);
+    e->callers--;
+    (void)pthread_cond_broadcast(&e->changed);
+}
+
 static void wait_for_callers(struct engine *e)
 {
     lock_scope(&e->lock);

@@ -205,6 +205,10 @@ engine_op_fn engine_op_pool_create;
 engine_op_fn engine_op_pool_delete;
 engine_op_fn engine_op_library_list;
 engine_op_fn engine_op_library_rescan;
+engine_op_fn engine_op_tier_list;
+engine_op_fn engine_op_tier_show;
+engine_op_fn engine_op_tier_verify;
+engine_op_fn engine_op_tier_gc;
 engine_op_fn engine_op_drain;
 engine_op_fn engine_op_rebuild;
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the engine share. Threads: one for each drive (copies to and from the volume
- * that the drive holds), two planners (jobs to tape, jobs from tape), one finisher (records and
+ * that the drive holds), for each store its lanes (one file at a time each) and a settler (recalled
+ * files durable), two planners (jobs to tiers, jobs from tiers), one finisher (records and
  * release). They meet at queues under engine.lock.
  *
  * Lock order: engine.adopting (one volume at a time is compared with the catalogue), engine.media
  * (held over the catalogue: the counters of volumes), library.robot (held over robot moves), then
- * engine.lock (never held over I/O, the catalogue or a callback), then batch.lock. A volume is
- * worked on only by the drive that reserved it.
+ * engine.lock (never held over I/O, the catalogue or a callback), then batch.lock. A volume of a
+ * library is worked on only by the drive that reserved it; the one volume of a store by all lanes.
  */
 #ifndef ENGINE_ENGINE_IMPL_H
 #define ENGINE_ENGINE_IMPL_H
@@ -119,6 +120,7 @@ struct volume {
     struct recall *queue; /* recalls that wait for it */
     size_t queued;
     bool replan;       /* the queue changed since the last plan */
+    bool asked;        /* a reader may be in the queue */
     char trouble[256]; /* why the last mount or write failed */
     int64_t remaining; /* bytes it still takes, as last seen; -1 unknown */
     uint64_t indexed;  /* generation of the index that index_backup saved; 0 none since the start */
@@ -169,13 +171,56 @@ struct library {
     char problem[256];
 };
 
-/* ---- to tape ---- */
+/* ---- stores ---- */
+
+#define LANE_DONE_MAX 512 /* recalled files that wait for the settler; lanes pause beyond */
+
+enum lane_work { LANE_IDLE, LANE_PROBING, LANE_COPYING, LANE_SETTLING, LANE_RECALLING };
+
+struct lane {
+    struct estore *s;
+    struct tier *tier; /* NULL until the depot is open */
+    pthread_t thread;
+    bool thread_runs;
+    enum lane_work work;
+    int64_t task_id; /* at work for, 0 none */
+};
+
+/* A configured store. Its library has one volume, named after it, and no drives; all lanes work on
+ * it at once. */
+struct estore {
+    struct engine *e;
+    struct library *lib;
+    const struct conf_store *conf;
+    struct volume *volume;
+    struct depot *depot; /* NULL until it could be opened; then until the engine ends */
+    bool up;             /* the last look found it well */
+    bool probing;        /* a lane looks */
+    bool ended;          /* no lane runs any more */
+    int64_t retry_ns;    /* monotonic: not before, when it is not up */
+    int64_t pause_ms;    /* before the next look */
+    char full[256];      /* why it took no more data; "" */
+    struct lane *lanes;
+    size_t nlanes;
+    size_t copying, recalling; /* lanes that do; recalling without those for readers */
+    size_t filling;            /* lanes that write a recalled file */
+    pthread_t settler;
+    bool settler_runs;
+    pthread_cond_t settle;
+    struct recall *done; /* written, not durable */
+    size_t ndone;
+    bool done_readers; /* among done */
+    int64_t since_ns;  /* the first of done */
+};
+
+/* ---- to a tier ---- */
 
 struct mcopy {
     bool needed; /* this pool lacks a copy */
     bool done;   /* durable */
     int copy_no;
     int64_t volume;
+    bool put;      /* on a store, not in the catalogue yet */
     int64_t moved; /* of task.moved, what this copy gave */
     struct tier_location loc;
 };
@@ -212,6 +257,7 @@ struct batch {
     pthread_mutex_t lock;
     size_t copies_left; /* pieces of work not done */
     struct batch *next;
+    struct batch *live_prev, *live_next; /* among engine.live */
 };
 
 /* The copies of one batch that one pool gets. */
@@ -220,10 +266,13 @@ struct copy_work {
     size_t pool;               /* index in the task's pools and the files' copies */
     int64_t avoid[CLONES_MAX]; /* volumes that failed or were too full for the rest */
     size_t avoided;
+    size_t begun;  /* files that lanes of a store took or passed over */
+    size_t active; /* of them, with a lane */
+    bool queued;   /* in its pool's queue; for stores, which take it out when all is begun */
     struct copy_work *prev, *next;
 };
 
-/* ---- from tape ---- */
+/* ---- from a tier ---- */
 
 /* Somebody who waits for a recall: a job, or a reader. */
 struct waiter {
@@ -310,6 +359,7 @@ struct engine {
     struct task *tasks; /* open ones, oldest first */
     size_t batches;     /* between planner and result */
     struct batch *finish;
+    struct batch *live; /* batches whose files have their archive ids */
     struct admin *admins;
     struct recall *recalls; /* hash of those in memory */
     size_t window;          /* of them, planned (not by readers) */
@@ -396,6 +446,10 @@ void mfile_fail(struct mfile *f, const char *code, const char *fmt, ...)
 
 /* As mfile_fail with batch.lock taken in here; a file that has its result keeps it. */
 void mfile_fail_locked(struct batch *b, struct mfile *f, const char *code, const char *text);
+
+/* A copy on a tier that shows attributes carries the file system's UUID beside its name: sites may
+ * share a store. */
+#define COPY_XATTR_FS "firn.fs.uuid"
 
 /* Outcomes of copy_file, besides negative failures of the tier. */
 enum {
@@ -502,6 +556,7 @@ int library_scan(struct engine *e, struct library *lib, int *found, int *missing
 /* By name; NULL when there is none. */
 struct library *library_find(struct engine *e, const char *name);
 struct pool *pool_find(struct engine *e, const char *name, const char *library);
+/* A cartridge; volumes of stores have no barcode. */
 struct volume *volume_find_locked(struct engine *e, const char *barcode, const char *library);
 struct volume *volume_by_id_locked(struct engine *e, int64_t id);
 
@@ -533,7 +588,8 @@ void volumes_refresh(struct engine *e);
  * cannot be asked counts as yes. */
 bool archive_is_referenced(struct engine *e, const struct uuid *archive);
 
-/* The state as shown: that of the row, or "missing". engine.lock held. */
+/* The state as shown: that of the row, "missing", or for a store that is down "unreachable".
+ * engine.lock held. */
 const char *volume_shown_state(const struct volume *v);
 
 /* Whether copies on v can be read now; whether it takes data. engine.lock held. */
@@ -567,11 +623,72 @@ bool recall_ages_elsewhere(struct edrive *d);
  * -ENODEV when no drive can do it. Not under engine.lock. */
 int admin_run(struct engine *e, struct admin *a, struct err *err);
 
+/* ---- store.c, store_copy.c, store_recall.c ---- */
+
+/* Makes the library of a configured store: volume and lanes, no request. */
+void store_open_conf(struct engine *e, struct library *lib, const struct conf_store *conf);
+
+/* Starts the lanes' threads, which look for the store by themselves. Returns 0 or a negative code.
+ */
+int store_start(struct estore *s, struct err *err);
+
+/* Ends the lanes (engine.stopping is set): what is under way is cancelled. */
+void store_stop(struct estore *s);
+
+/* Frees s and what it opened. NULL is allowed. */
+void store_free(struct estore *s);
+
+/* The pools of stores own their store's volume. Not under engine.lock. */
+void stores_take_pools(struct engine *e);
+
+/* The state as shown: "up", "down", "full". engine.lock held. */
+const char *store_state(const struct estore *s);
+
+/* The store is looked for at once, not after its pause. engine.lock held. */
+void store_hurry_locked(struct estore *s);
+
+/* What failed: the store, or only what was asked of it? */
+enum store_blame { STORE_DOWN, STORE_UP };
+
+/* A request on s failed with code (why): finds out whether the store is there. When it is not, the
+ * store is down from now on and its recalls look for other copies. Not under engine.lock. */
+enum store_blame store_failed(struct estore *s, int code, const struct err *why);
+
+/* Waits until s is up. Returns false when the engine stops or t (may be NULL) is cancelled. Not
+ * under engine.lock. */
+bool store_wait(struct estore *s, const struct task *t);
+
+/* The next file that a lane is to copy: *w, and *file, or the number of files when all of w is
+ * copied and it is to be settled. Returns false when there is none. engine.lock held. */
+bool store_take_copy_locked(struct estore *s, struct copy_work **w, size_t *file);
+
+/* Copies one file of w, or settles w. Called by l's thread. */
+void store_copy(struct lane *l, struct copy_work *w, size_t file);
+
+/* The next recall that a lane is to do, out of the queue, or NULL. engine.lock held. */
+struct recall *store_take_recall_locked(struct estore *s);
+
+/* Does recall r. Called by l's thread. */
+void store_recall(struct lane *l, struct recall *r);
+
+/* Thread: makes recalled files durable, many at once. */
+void *store_settler(void *store);
+
 /* ---- tape tier: over a mounted volume (borrowed) ---- */
 
 /* Compares the mounted volume's index with the catalogue; called at mount when generations differ.
  */
 int reconcile_volume(struct edrive *d, struct err *err);
+
+/* What reconcile_store found. */
+struct reconciled {
+    int64_t found, garbage; /* copies that the catalogue did not know; of them, nobody's */
+};
+
+/* Tells the catalogue of all copies that t, a lane of v's store, lists and that it does not know;
+ * seen (may be NULL) is called for each copy with arg. Nothing is marked lost. */
+int reconcile_store(struct engine *e, struct volume *v, struct tier *t, void (*seen)(void *arg),
+                    void *arg, struct reconciled *out, struct err *err);
 
 /* ---- tape_admin.c ---- */
 
@@ -582,6 +699,19 @@ int volume_need(struct engine *e, const char *barcode, const char *library, stru
 
 /* The mounted volume tells which pool it belonged to: an unassigned one goes back there. */
 void adopt_pool(struct edrive *d);
+
+/* ---- tier_ops.c ---- */
+
+struct depot;
+
+/* The store that member name of call names, which must be up: *out and its *depot. Returns 0, or a
+ * negative code with err; for a tape library it says what to do instead. */
+int store_need(struct engine *e, const struct engine_call *call, const char *instead,
+               struct estore **out, struct depot **depot, struct err *err);
+
+/* An operation that goes on for long begins and ends: the engine does not end in between. */
+void caller_enter(struct engine *e);
+void caller_leave(struct engine *e);
 
 /* ---- JSON helpers ---- */
 

@@ -265,6 +265,10 @@ void batch_end(struct batch *b)
         n += result_of(b, &b->files[i], &r[n]) ? 1 : 0;
     }
     task_finish_jobs(e, r, n);
+    if (b->n > 0) {
+        lock_scope(&e->lock);
+        DL_DELETE2(e->live, b, live_prev, live_next);
+    }
     free_batch(b);
     lock_scope(&e->lock);
     e->batches--;

@@ -23,7 +23,8 @@ struct volume *volume_find_locked(struct engine *e, const char *barcode, const c
 {
     for (size_t i = 0; i < e->nlibs; i++) {
         struct volume *v = NULL;
-        if (library != NULL && *library != '\0' && strcmp(e->libs[i].name, library) != 0)
+        if (e->libs[i].store != NULL ||
+            (library != NULL && *library != '\0' && strcmp(e->libs[i].name, library) != 0))
             continue;
         LL_FOREACH (e->libs[i].volumes, v) {
             if (strcmp(v->row.barcode, barcode) == 0)
@@ -52,6 +53,8 @@ static bool state_is(const struct volume *v, const char *state)
 
 const char *volume_shown_state(const struct volume *v)
 {
+    if (v->lib->store != NULL && !v->lib->store->up)
+        return "unreachable";
     return v->present ? v->row.state : "missing";
 }
 
@@ -121,7 +124,8 @@ void volume_set_state(struct engine *e, struct volume *v, const char *state, con
     {
         lock_scope(&e->lock);
         if (strcmp(v->row.state, state) != 0)
-            log_info("cartridge %s: %s -> %s%s%s", v->row.barcode, v->row.state, state,
+            log_info("%s %s: %s -> %s%s%s", v->lib->store != NULL ? "store" : "cartridge",
+                     v->row.barcode, v->row.state, state,
                      problem != NULL && *problem != '\0' ? ": " : "",
                      problem != NULL ? problem : "");
         (void)snprintf(v->row.state, sizeof(v->row.state), "%s", state);
@@ -270,6 +274,12 @@ int library_scan(struct engine *e, struct library *lib, int *found, int *missing
 {
     auto_inventory struct changer_inventory inv = {0};
     struct recall *dead = NULL;
+    if (lib->store != NULL) {
+        lock_scope(&e->lock);
+        store_hurry_locked(lib->store);
+        *found = *missing = 0;
+        return 0;
+    }
     if (lib->changer == NULL)
         return err_set(err, -ENODEV, "library %s: %s", lib->name, lib->problem);
     int n = 0;
@@ -304,7 +314,6 @@ int library_scan(struct engine *e, struct library *lib, int *found, int *missing
 static void open_library(struct engine *e, struct library *lib, const struct conf_library *conf)
 {
     struct err err = {0};
-    lib->name = conf->name;
     lib->conf = conf;
     (void)pthread_mutex_init(&lib->robot, NULL);
     int rc = load_known(e, lib, &err);
@@ -325,9 +334,14 @@ static void open_library(struct engine *e, struct library *lib, const struct con
 int library_open_all(struct engine *e, struct err *err)
 {
     (void)err;
-    e->nlibs = e->conf->library_count;
+    size_t tapes = e->conf->library_count;
+    e->nlibs = tapes + e->conf->store_count;
     e->libs = xzalloc((e->nlibs + 1) * sizeof(*e->libs));
-    for (size_t i = 0; i < e->nlibs; i++)
+    for (size_t i = 0; i < tapes; i++) /* looked for by name from here on */
+        e->libs[i].name = e->conf->libraries[i].name;
+    for (size_t i = tapes; i < e->nlibs; i++)
+        store_open_conf(e, &e->libs[i], &e->conf->stores[i - tapes]);
+    for (size_t i = 0; i < tapes; i++)
         open_library(e, &e->libs[i], &e->conf->libraries[i]);
     return 0;
 }
@@ -382,6 +396,12 @@ int pools_load(struct engine *e, struct err *err)
         struct library *lib = library_find(e, l.v[i].library);
         if (lib == NULL || pool_find(e, l.v[i].name, l.v[i].library) != NULL)
             continue;
+        if (lib->store != NULL && lib->volumes->row.pool[0] != '\0' &&
+            strcmp(lib->volumes->row.pool, l.v[i].name) != 0) {
+            log_err("pool %s@%s is not used: a store is one pool, and this one is pool %s",
+                    l.v[i].name, lib->name, lib->volumes->row.pool);
+            continue;
+        }
         struct pool *p = xzalloc(sizeof(*p));
         memcpy(p->name, l.v[i].name, sizeof(p->name));
         p->id = l.v[i].id;
@@ -390,6 +410,7 @@ int pools_load(struct engine *e, struct err *err)
         LL_APPEND(e->pools, p);
     }
     catalog_pools_fini(&l);
+    stores_take_pools(e);
     return rc;
 }
 
@@ -404,6 +425,7 @@ static void free_library(struct library *lib)
         drive_close(d->drive);
         free(d);
     }
+    store_free(lib->store);
     struct volume *v = NULL;
     struct volume *vt = NULL;
     LL_FOREACH_SAFE(lib->volumes, v, vt)
@@ -432,6 +454,8 @@ void library_close_all(struct engine *e)
 {
     for (size_t i = 0; i < e->nlibs; i++) {
         struct edrive *d = NULL;
+        if (e->libs[i].store != NULL)
+            store_stop(e->libs[i].store);
         LL_FOREACH (e->libs[i].drives, d) {
             if (d->thread_runs)
                 (void)pthread_join(d->thread, NULL);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "engine/depot.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -112,6 +113,8 @@ int engine_op_tape_list(struct engine *e, const struct engine_call *call, cJSON 
     lock_scope(&e->lock);
     for (size_t i = 0; i < e->nlibs; i++) {
         const struct volume *v = NULL;
+        if (e->libs[i].store != NULL)
+            continue;
         LL_FOREACH (e->libs[i].volumes, v) {
             if (fits(library, v->row.library) && fits(pool, v->row.pool))
                 (void)cJSON_AddItemToArray(a, tape_json(v));
@@ -298,7 +301,7 @@ static cJSON *pool_json(const struct pool *p)
     LL_FOREACH (p->lib->volumes, v) {
         if (strcmp(v->row.pool, p->name) != 0)
             continue;
-        tapes++;
+        tapes += p->lib->store == NULL ? 1 : 0;
         one = v;
         sums[0] += v->row.capacity;
         sums[1] += v->row.used;
@@ -314,7 +317,10 @@ static cJSON *pool_json(const struct pool *p)
     json_add_int(j, "used", sums[1]);
     json_add_int(j, "available", sums[2]);
     json_add_int(j, "reclaimable", sums[3]);
-    json_add_str(j, "type", one != NULL && *media_of(one->row.barcode) != 'J' ? "LTO" : "-");
+    if (p->lib->store != NULL)
+        json_add_str(j, "type", depot_kind(p->lib->store->conf));
+    else
+        json_add_str(j, "type", one != NULL && *media_of(one->row.barcode) != 'J' ? "LTO" : "-");
     json_add_int(j, "mount_limit", 0);
     json_add_str(j, "mode", "normal");
     return j;
@@ -380,6 +386,40 @@ static bool name_is_good(const char *s)
            strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == n;
 }
 
+/* A store is one pool. */
+static int refuse_second_pool(struct engine *e, const struct library *lib, struct err *err)
+{
+    lock_scope(&e->lock);
+    if (lib->store == NULL || lib->volumes->row.pool[0] == '\0')
+        return 0;
+    return err_set(err, -EEXIST, "a store is one pool, and store %s is pool %s already", lib->name,
+                   lib->volumes->row.pool);
+}
+
+/* The store of p holds no copy any more: it leaves the pool, which may go then. */
+static int leave_pool(struct engine *e, const struct pool *p, struct err *err)
+{
+    struct catalog_copy_sums sums = {0};
+    struct volume *v = p->lib->volumes;
+    if (p->lib->store == NULL)
+        return 0;
+    int rc = catalog_copy_sum(e->cat, v->row.id, &sums, err);
+    if (rc < 0)
+        return rc;
+    int64_t n = sums.copies[CATALOG_COPY_VALID] + sums.copies[CATALOG_COPY_GARBAGE];
+    if (n > 0)
+        return err_set(err, -ENOTEMPTY,
+                       "pool %s@%s holds %lld copies (firn tier gc removes those "
+                       "that nobody needs)",
+                       p->name, p->lib->name, (long long)n);
+    {
+        lock_scope(&e->lock);
+        v->row.pool[0] = '\0';
+    }
+    volume_set_state(e, v, VOL_UNASSIGNED, "");
+    return 0;
+}
+
 int engine_op_pool_create(struct engine *e, const struct engine_call *call, cJSON **result,
                           struct err *err)
 {
@@ -392,14 +432,17 @@ int engine_op_pool_create(struct engine *e, const struct engine_call *call, cJSO
     if (rc < 0)
         return rc;
     if ((library == NULL || *library == '\0') && e->nlibs != 1)
-        return err_set(err, -EINVAL, "there are %zu libraries: say which one (-l LIBRARY)",
-                       e->nlibs);
+        return err_set(err, -EINVAL,
+                       "there are %zu libraries and stores: say which one (-l LIBRARY)", e->nlibs);
     if (!name_is_good(name))
         return err_set(err, -EINVAL,
                        "pool name \"%s\": letters, digits, '_', '-' and '.', at most %d", name,
                        CATALOG_NAME_MAX - 1);
     if (library == NULL || *library == '\0')
         library = e->libs[0].conf->name;
+    rc = refuse_second_pool(e, library_find(e, library), err);
+    if (rc < 0)
+        return rc;
     (void)snprintf(p.name, sizeof(p.name), "%s", name);
     (void)snprintf(p.library, sizeof(p.library), "%s", library);
     rc = catalog_pool_add(e->cat, &p, err);
@@ -423,7 +466,9 @@ int engine_op_pool_delete(struct engine *e, const struct engine_call *call, cJSO
             return err_set(err, -EBUSY, "pool %s@%s: files are being migrated to it", p->name,
                            p->lib->name);
     }
-    rc = catalog_pool_delete(e->cat, p->lib->name, p->name, err);
+    rc = leave_pool(e, p, err);
+    if (rc == 0)
+        rc = catalog_pool_delete(e->cat, p->lib->name, p->name, err);
     if (rc == -ENOTEMPTY)
         return err_set(err, rc, "pool %s@%s has tapes; firn tape unassign takes them out", p->name,
                        p->lib->name);
@@ -443,8 +488,10 @@ int engine_op_library_list(struct engine *e, const struct engine_call *call, cJS
     cJSON *j = cJSON_CreateObject();
     cJSON *a = cJSON_AddArrayToObject(j, "libraries");
     lock_scope(&e->lock);
-    for (size_t i = 0; i < e->nlibs; i++)
-        (void)cJSON_AddItemToArray(a, library_json(&e->libs[i]));
+    for (size_t i = 0; i < e->nlibs; i++) {
+        if (e->libs[i].store == NULL)
+            (void)cJSON_AddItemToArray(a, library_json(&e->libs[i]));
+    }
     return op_result(j, result);
 }
 

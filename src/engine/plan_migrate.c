@@ -253,6 +253,7 @@ static void dispatch(struct batch *b)
         b->copies_left += work[p] != NULL ? 1 : 0;
     }
     lock_scope(&e->lock);
+    DL_APPEND2(e->live, b, live_prev, live_next);
     if (b->copies_left == 0) {
         LL_APPEND(e->finish, b);
         (void)pthread_cond_broadcast(&e->plan);
@@ -297,6 +298,7 @@ static size_t most_batches(const struct engine *e)
         const struct edrive *d = NULL;
         LL_FOREACH (e->libs[i].drives, d)
             n++;
+        n += e->libs[i].store != NULL ? 2 : 0; /* one's last files and the next one's first */
     }
     return n;
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rebuilds the catalogue from what files and tapes say of themselves. Nothing is taken out of it:
- * files whose records are read become archives, entries of the tapes' indexes become copies. */
+/* Rebuilds the catalogue from what files, tapes and stores say of themselves. Nothing is taken out
+ * of it: files whose records are read become archives, entries of the tapes' indexes and copies in
+ * the stores become copies. */
 #include "engine/engine_impl.h"
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "engine/depot.h"
 #include "scan/scan.h"
 
 #include <dirent.h>
@@ -171,6 +173,47 @@ static int read_tapes(struct rebuild *r, struct library *lib, struct err *err)
     }
 }
 
+/* ---- stores ---- */
+
+static void count_copy(void *arg)
+{
+    struct rebuild *r = arg;
+    r->copies++;
+}
+
+static int list_store(struct rebuild *r, struct library *lib, struct err *err)
+{
+    auto_tier struct tier *t = NULL;
+    struct reconciled found = {0};
+    struct depot *depot = NULL;
+    {
+        lock_scope(&r->e->lock);
+        depot = lib->store->depot;
+        if (depot == NULL || !lib->store->up)
+            return err_set(err, -ENODEV, "store %s is down: %s", lib->name, lib->problem);
+    }
+    int rc = depot_lane(depot, &t, err);
+    if (rc == 0 && r->dry)
+        rc = tier_list(t, count_entry, r, err);
+    else if (rc == 0)
+        rc = reconcile_store(r->e, lib->volumes, t, count_copy, r, &found, err);
+    if (rc == 0 && found.found > 0)
+        log_info("store %s: %lld copies taken up, %lld of them garbage", lib->name,
+                 (long long)found.found, (long long)found.garbage);
+    return rc;
+}
+
+/* A store that cannot be read is a problem that is told, as a tape would be. */
+static int read_store(struct rebuild *r, struct library *lib, struct err *err)
+{
+    tell(r, "store", lib->name);
+    int rc = list_store(r, lib, err);
+    if (rc < 0)
+        problem(r, err->text);
+    r->volumes += rc == 0 ? 1 : 0;
+    return rc == -ESHUTDOWN ? rc : 0;
+}
+
 int engine_op_rebuild(struct engine *e, const struct engine_call *call, cJSON **result,
                       struct err *err)
 {
@@ -184,7 +227,8 @@ int engine_op_rebuild(struct engine *e, const struct engine_call *call, cJSON **
             rc = scan_fs(&r, &e->fs[i], err);
     }
     for (size_t i = 0; rc == 0 && i < e->nlibs; i++)
-        rc = read_tapes(&r, &e->libs[i], err);
+        rc = e->libs[i].store != NULL ? read_store(&r, &e->libs[i], err)
+                                      : read_tapes(&r, &e->libs[i], err);
     (void)pthread_mutex_destroy(&r.lock);
     if (rc < 0)
         return err_wrap(err, rc, "rebuild");

@@ -72,9 +72,13 @@ static int rank(const struct recall_copy *c)
     int score = 0;
     if (v == NULL || c->tried || !volume_readable(v))
         return -1;
+    if (v->lib->store != NULL && !v->lib->store->up)
+        return 0; /* it waits there, when no other copy can be read */
     if (strcmp(v->row.state, VOL_NEED_REPLACE) != 0)
         score += 8;
-    if (v->drive != NULL && v->drive->row.enabled)
+    if (v->lib->store != NULL)
+        score += 5; /* nothing to mount */
+    else if (v->drive != NULL && v->drive->row.enabled)
         score += v->reserved ? 3 : 4;
     if (v->queue != NULL)
         score += 2;
@@ -89,7 +93,8 @@ static void explain_none(struct recall *r)
         const struct volume *v = r->copies[i].volume;
         if (v == NULL || r->copies[i].tried)
             continue;
-        buf_addf(&b, "%scartridge %s is %s", b.len > 0 ? ", " : "", v->row.barcode,
+        buf_addf(&b, "%s%s %s is %s", b.len > 0 ? ", " : "",
+                 v->lib->store != NULL ? "store" : "cartridge", v->row.barcode,
                  volume_shown_state(v));
         if (!v->present)
             buf_addf(&b, " (put it back into library %s, then: firn library rescan)", v->lib->name);
@@ -121,6 +126,7 @@ void recall_route_locked(struct engine *e, struct recall *r, struct recall **dea
     DL_APPEND(v->queue, r);
     v->queued++;
     v->replan = true;
+    v->asked = v->asked || r->reader;
     (void)pthread_cond_broadcast(&e->work);
 }
 
@@ -468,6 +474,16 @@ static int look_at(struct engine *e, const struct engine_recall_req *req, struct
     return rc;
 }
 
+/* r got its first reader, perhaps in a queue. engine.lock held. */
+static void note_reader(struct engine *e, struct recall *r)
+{
+    if (r->ncopies > 0) {
+        r->copies[r->current].volume->replan = true;
+        r->copies[r->current].volume->asked = true;
+    }
+    (void)pthread_cond_broadcast(&e->work);
+}
+
 /* A reader joins a recall that is under way. Returns it with a reference, or NULL. */
 static struct recall *join_reader(struct engine *e, const struct recall_key *key)
 {
@@ -478,9 +494,7 @@ static struct recall *join_reader(struct engine *e, const struct recall_key *key
     r->refs++;
     r->reader = true;
     r->resident = false;
-    if (r->ncopies > 0)
-        r->copies[r->current].volume->replan = true;
-    (void)pthread_cond_broadcast(&e->work);
+    note_reader(e, r);
     return r;
 }
 
@@ -518,6 +532,7 @@ static struct recall *start_reader(struct engine *e, struct recall *r)
             old->refs++;
             old->reader = true;
             old->resident = false;
+            note_reader(e, old);
             return old;
         }
         r->reader = true;

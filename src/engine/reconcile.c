@@ -21,7 +21,11 @@ struct seen {
 };
 
 struct walk {
-    struct edrive *d;
+    struct engine *e;
+    struct volume *v;
+    struct tier *t;
+    void (*seen)(void *arg); /* or NULL */
+    void *seen_arg;
     struct seen page[PAGE];
     size_t n;
     int64_t found, garbage, lost;
@@ -77,18 +81,18 @@ static void take_hash(const char *hash, struct catalog_archive *a)
 static int adopt(struct walk *w, const struct seen *s, int copy_no, bool known_archive,
                  struct err *err)
 {
-    struct engine *e = w->d->e;
+    struct engine *e = w->e;
     struct catalog_archive a = {
         .archive = s->id, .size = s->size, .mtime_ns = s->mtime_ns, .path = s->path};
     struct catalog_copy c = {.archive = s->id,
                              .copy_no = copy_no,
-                             .tier = "tape",
-                             .volume = w->d->volume->row.id,
+                             .volume = w->v->row.id,
                              .path = s->loc.key,
                              .partition = 'a' + (int)s->loc.partition,
                              .start_block = s->loc.block,
                              .byte_offset = s->loc.byteoffset,
                              .length = s->size};
+    (void)snprintf(c.tier, sizeof(c.tier), "%s", tier_kind(w->t));
     take_hash(s->hash, &a);
     bool live = known_archive ? archive_is_referenced(e, &s->id) : is_live(e, s, &a);
     int rc = catalog_archive_add(e->cat, &a, known_archive ? 0 : 1, &c, 1, err);
@@ -108,7 +112,7 @@ static bool is_known(const struct walk *w, const struct seen *s, const struct ca
     for (size_t i = 0; i < c->n; i++) {
         if (memcmp(&c->v[i].archive, &s->id, sizeof(s->id)) != 0)
             continue;
-        if (c->v[i].volume == w->d->volume->row.id)
+        if (c->v[i].volume == w->v->row.id)
             return true;
         if (c->v[i].copy_no > highest)
             highest = c->v[i].copy_no;
@@ -116,7 +120,7 @@ static bool is_known(const struct walk *w, const struct seen *s, const struct ca
     }
     if (!*archive) { /* an archive that lost its copies' rows */
         struct catalog_archives a = {0};
-        *archive = catalog_archive_get(w->d->e->cat, &s->id, &a, NULL) == 0;
+        *archive = catalog_archive_get(w->e->cat, &s->id, &a, NULL) == 0;
         catalog_archives_fini(&a);
     }
     *copy_no = highest + 1;
@@ -129,7 +133,7 @@ static int flush_page(struct walk *w, struct err *err)
     struct uuid ids[PAGE];
     for (size_t i = 0; i < w->n; i++)
         ids[i] = w->page[i].id;
-    int rc = catalog_copy_of(w->d->e->cat, ids, w->n, &c, err);
+    int rc = catalog_copy_of(w->e->cat, ids, w->n, &c, err);
     for (size_t i = 0; rc == 0 && i < w->n; i++) {
         bool archive = false;
         int copy_no = 1;
@@ -144,6 +148,10 @@ static int flush_page(struct walk *w, struct err *err)
 static int see(void *arg, const struct tier_entry *x, struct err *err)
 {
     struct walk *w = arg;
+    if (w->seen != NULL)
+        w->seen(w->seen_arg);
+    if (x->label != NULL && x->label[0] != '\0')
+        return 0; /* of another program that shares the store */
     struct seen *s = &w->page[w->n++];
     memset(s, 0, sizeof(*s));
     s->id = x->id;
@@ -162,15 +170,15 @@ static int find_lost(struct walk *w, struct err *err)
     struct catalog_copy_pos pos = {0};
     for (;;) {
         struct catalog_copies c = {0};
-        int rc = catalog_copy_page(w->d->e->cat, w->d->volume->row.id, &pos, PAGE, &c, err);
+        int rc = catalog_copy_page(w->e->cat, w->v->row.id, &pos, PAGE, &c, err);
         size_t n = c.n;
         for (size_t i = 0; rc == 0 && i < n; i++) {
             struct tier_location loc = {.key = xstrdup(c.v[i].path),
                                         .block = c.v[i].start_block,
                                         .byteoffset = (uint32_t)c.v[i].byte_offset};
             if (c.v[i].state == CATALOG_COPY_VALID &&
-                tier_verify(w->d->tier, &c.v[i].archive, &loc, NULL, NULL, NULL) == TIER_ABSENT) {
-                copies_set_state(w->d->e, &c.v[i].archive, c.v[i].copy_no, CATALOG_COPY_LOST,
+                tier_verify(w->t, &c.v[i].archive, &loc, NULL, NULL, NULL) == TIER_ABSENT) {
+                copies_set_state(w->e, &c.v[i].archive, c.v[i].copy_no, CATALOG_COPY_LOST,
                                  c.v[i].path);
                 w->lost++;
             }
@@ -182,16 +190,39 @@ static int find_lost(struct walk *w, struct err *err)
     }
 }
 
-int reconcile_volume(struct edrive *d, struct err *err)
+static int take_all(struct walk *w, struct err *err)
 {
-    auto_free struct walk *w = xzalloc(sizeof(*w));
-    w->d = d;
-    /* Two tapes with copies of one archive must not both give their copy the same number. */
-    lock_scope(&d->e->adopting);
-    int rc = tier_list(d->tier, see, w, err);
+    int rc = tier_list(w->t, see, w, err);
     if (rc == 0 && w->n > 0)
         rc = flush_page(w, err);
     free_page(w);
+    return rc;
+}
+
+int reconcile_store(struct engine *e, struct volume *v, struct tier *t, void (*seen)(void *arg),
+                    void *arg, struct reconciled *out, struct err *err)
+{
+    auto_free struct walk *w = xzalloc(sizeof(*w));
+    w->e = e;
+    w->v = v;
+    w->t = t;
+    w->seen = seen;
+    w->seen_arg = arg;
+    lock_scope(&e->adopting);
+    int rc = take_all(w, err);
+    *out = (struct reconciled){.found = w->found, .garbage = w->garbage};
+    return rc < 0 ? err_wrap(err, rc, "comparing store %s with the catalogue", v->row.barcode) : 0;
+}
+
+int reconcile_volume(struct edrive *d, struct err *err)
+{
+    auto_free struct walk *w = xzalloc(sizeof(*w));
+    w->e = d->e;
+    w->v = d->volume;
+    w->t = d->tier;
+    /* Two tapes with copies of one archive must not both give their copy the same number. */
+    lock_scope(&d->e->adopting);
+    int rc = take_all(w, err);
     if (rc == 0)
         rc = find_lost(w, err);
     if (rc < 0)

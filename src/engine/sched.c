@@ -396,10 +396,13 @@ int drives_start(struct engine *e, struct err *err)
 {
     for (size_t i = 0; i < e->nlibs; i++) {
         struct edrive *d = NULL;
+        int rc = e->libs[i].store != NULL ? store_start(e->libs[i].store, err) : 0;
+        if (rc < 0)
+            return rc;
         LL_FOREACH (e->libs[i].drives, d) {
             if (d->thread_runs)
                 continue;
-            int rc = pthread_create(&d->thread, NULL, drive_main, d);
+            rc = pthread_create(&d->thread, NULL, drive_main, d);
             if (rc != 0)
                 return err_sys(err, rc, "thread of drive %s", d->serial);
             lock_scope(&e->lock);

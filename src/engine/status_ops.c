@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "engine/depot.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -50,6 +51,32 @@ static void note_volume(const struct volume *v, cJSON *notes)
     auto_free char *text = xasprintf("tape %s@%s is %s%s%s", v->row.barcode, v->row.library, state,
                                      v->row.problem[0] != '\0' ? ": " : "", v->row.problem);
     attention(notes, text);
+}
+
+/* engine.lock held. */
+static cJSON *store_json(const struct estore *s)
+{
+    cJSON *j = cJSON_CreateObject();
+    json_add_str(j, "name", s->lib->name);
+    json_add_str(j, "kind", depot_kind(s->conf));
+    json_add_str(j, "endpoint", s->conf->endpoint);
+    json_add_str(j, "state", store_state(s));
+    json_add_str(j, "problem", s->lib->problem);
+    return j;
+}
+
+/* engine.lock held. */
+static void note_store(const struct estore *s, cJSON *notes)
+{
+    if (s->lib->problem[0] != '\0') {
+        auto_free char *text =
+            xasprintf("store %s is down, what is for it waits: %s", s->lib->name, s->lib->problem);
+        attention(notes, text);
+    }
+    if (s->full[0] != '\0') {
+        auto_free char *text = xasprintf("store %s is full: %s", s->lib->name, s->full);
+        attention(notes, text);
+    }
 }
 
 /* engine.lock held. */
@@ -121,9 +148,15 @@ int engine_op_status(struct engine *e, const struct engine_call *call, cJSON **r
     json_add_str(j, "site", e->conf->site);
     add_filesystems(e, j, notes);
     cJSON *libs = cJSON_AddArrayToObject(j, "libraries");
+    cJSON *stores = cJSON_AddArrayToObject(j, "stores");
     {
         lock_scope(&e->lock);
         for (size_t i = 0; i < e->nlibs; i++) {
+            if (e->libs[i].store != NULL) {
+                (void)cJSON_AddItemToArray(stores, store_json(e->libs[i].store));
+                note_store(e->libs[i].store, notes);
+                continue;
+            }
             (void)cJSON_AddItemToArray(libs, library_json(&e->libs[i]));
             note_library(&e->libs[i], notes);
         }
@@ -139,10 +172,21 @@ int engine_op_status(struct engine *e, const struct engine_call *call, cJSON **r
 
 /* ---- drain ---- */
 
+static bool is_at_work(const struct estore *s)
+{
+    for (size_t i = 0; s != NULL && i < s->nlanes; i++) {
+        if (s->lanes[i].work != LANE_IDLE && s->lanes[i].work != LANE_PROBING)
+            return true;
+    }
+    return s != NULL && (s->filling > 0 || s->done != NULL);
+}
+
 static bool any_at_work(const struct engine *e)
 {
     for (size_t i = 0; i < e->nlibs; i++) {
         const struct edrive *d = NULL;
+        if (is_at_work(e->libs[i].store))
+            return true;
         LL_FOREACH (e->libs[i].drives, d) {
             if (d->work != DRIVE_IDLE)
                 return true;

@@ -207,6 +207,9 @@ static void add_in_use(struct engine *e, int64_t id, cJSON *j)
             if (d->volume != NULL)
                 (void)cJSON_AddItemToArray(tapes, cJSON_CreateString(d->volume->row.barcode));
         }
+        const struct estore *s = e->libs[i].store;
+        for (size_t k = 0; s != NULL && k < s->nlanes; k++)
+            used = used || (id != 0 && s->lanes[k].task_id == id);
         if (used)
             (void)cJSON_AddItemToArray(libs, cJSON_CreateString(e->libs[i].name));
     }
