@@ -41,6 +41,15 @@ class LustreFake:
         self.dir = self.mount = self.proc = None
         self.mounted = False
 
+    @classmethod
+    def attach(cls):
+        """The fake of this process's environment, for programs started with env()."""
+        self = cls()
+        self.mount, self.socket = os.environ['FAKE_LUSTRE_MOUNT'], os.environ['FAKE_LUSTRE_SOCKET']
+        text = self.settings()['version']
+        self.version = self.library = max((v for v in VERSIONS if text.startswith(v)), key=len)
+        return self
+
     # -- making and removing ------------------------------------------------------------------------
     def __enter__(self):
         try:
@@ -77,7 +86,11 @@ class LustreFake:
             self.settings(**self.first)
 
     def close(self):
-        if self.proc and self.proc.poll() is None:
+        if self.proc and self.proc.poll() is not None:
+            print(f'# the fake MDT died: {self.proc.returncode}')
+            with open(os.path.join(self.dir, 'mdt.log'), errors='replace') as f:
+                print('# ' + '\n# '.join(f.read().splitlines()[-40:]), flush=True)
+        elif self.proc:
             self.proc.terminate()
             try:
                 self.proc.wait(10)
@@ -116,8 +129,7 @@ class LustreFake:
         shims = [*preload, self.program('libfakexattr.so')] + ([e['LD_PRELOAD']] if e.get('LD_PRELOAD') else [])
         e.update(FAKE_LUSTRE_SOCKET=self.socket, FAKE_LUSTRE_MOUNT=self.mount, FAKE_LUSTRE_CLIENT=client,
                  LD_LIBRARY_PATH=os.path.dirname(self.library_path(library)), LD_PRELOAD=':'.join(shims), **more)
-        if 'ASAN_OPTIONS' in e:
-            e['ASAN_OPTIONS'] += ':verify_asan_link_order=0'
+        e['ASAN_OPTIONS'] = e.get('ASAN_OPTIONS', '') + ':verify_asan_link_order=0'  # the shim comes first
         return e
 
     def library_path(self, library=None):
@@ -169,6 +181,21 @@ class LustreFake:
 
     def archive(self, *files, **more):
         return self.request('archive', *files, **more)
+
+    def request_many(self, action, files, window=None, **more):
+        """request() in lists of 52, as many as a request holds; with window, never more than so many outstanding.
+        Returns all cookies."""
+        cookies = []
+        for i in range(0, len(files), 52):
+            while window and sum(self.outstanding()) > window:
+                time.sleep(0.002)
+            cookies += self.request(action, *files[i:i + 52], **more)
+        return cookies
+
+    def outstanding(self):
+        """(waiting, active)."""
+        answer = self.ask('actions', counts_only=True)
+        return answer['waiting'], answer['active']
 
     def restore(self, *files, **more):
         return self.request('restore', *files, **more)

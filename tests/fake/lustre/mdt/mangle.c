@@ -106,10 +106,12 @@ static void kind_archive(struct bogus *b)
 static void kind_empty(struct bogus *b)
 {
     b->list.count = 0;
+    b->hdr.msglen = (uint16_t)(b->hdr.msglen - sizeof b->items);
 }
 static void kind_cancel(struct bogus *b)
 {
     b->list.count = 1;
+    b->hdr.msglen = (uint16_t)(b->hdr.msglen - sizeof b->items[0]);
     b->items[0].action = HSMA_CANCEL;
 }
 

@@ -206,10 +206,8 @@ static void add_cancel(struct mdt *m, const struct hsm_user_item *item, cJSON *c
     q->dfid = target->dfid;
     if (cookies != NULL)
         (void)cJSON_AddItemToArray(cookies, cJSON_CreateNumber((double)q->cookie));
-    if (target->running)
-        return;
-    action_fail(m, target, MDT_CANCELED, ECANCELED);
-    request_finish(m, q, MDT_SUCCEED, 0);
+    if (!target->running)
+        action_fail(m, target, MDT_CANCELED, ECANCELED); /* and the cancel with it */
 }
 
 static void add_one(struct mdt *m, uint32_t action, struct mdt_file *f,
