@@ -9,7 +9,8 @@ By hand: radosgw.py [--store bluestore] [--dir DIR]   prints what a client needs
 One monitor, one OSD, one radosgw (beast), in the foreground of this process's children, as the user that calls; no systemd,
 no manager, nothing below /etc or /var/lib. Own fsid, own configuration, own sockets, free ports from 20000 on, so that any
 number may run at once. Objects lie in memory (memstore: quick to start, gone at the end) or, with store='bluestore', in a
-file. There is no authentication inside the cluster: it listens on 127.0.0.1 alone. The user is made as the copytool's
+file. tls puts it behind TLS (ca_file says whom to trust); virtual makes it find buckets in the host name, below localhost:
+curl, which takes every name below localhost as this machine, reaches it so. There is no authentication inside the cluster: it listens on 127.0.0.1 alone. The user is made as the copytool's
 document does it, and bucket names with '_' are allowed."""
 import argparse
 import atexit
@@ -25,7 +26,7 @@ import uuid
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from firnsite import free_port, wait_for  # noqa: E402
-from s3stores import Store  # noqa: E402
+from s3stores import Store, make_certificate  # noqa: E402
 
 ATTEMPTS = 3  # a port that was free may be taken before it is bound
 CONF = '''[global]
@@ -80,7 +81,6 @@ osd_memory_target = 1073741824
 bluestore_cache_autotune = false
 bluestore_cache_size = 134217728
 [client]
-rgw_frontends = beast endpoint=127.0.0.1:{port}
 rgw_data = {dir}/rgw
 rgw_relaxed_s3_bucket_names = true
 rgw_dynamic_resharding = false
@@ -94,15 +94,18 @@ rgw_gc_processor_max_time = 10
 
 class Radosgw(Store):
     name, host = 'radosgw', '127.0.0.1'
-    checksums = ()
     underscores = True
 
-    def __init__(self, store='memstore', size=16 << 30, directory=None):
+    def __init__(self, store='memstore', size=16 << 30, directory=None, tls=False, virtual=False):
         begin = time.monotonic()
         self.dir = tempfile.mkdtemp(prefix='firn-radosgw-', dir=directory or os.environ.get('FIRN_TEST_DIR', '/var/tmp'))
         self.procs, self.conf, self.store_kind, self.size = [], os.path.join(self.dir, 'ceph.conf'), store, size
         atexit.register(self.stop)
+        if virtual:
+            self.host, self.style = 'localhost', 'virtual'
         try:
+            if tls:
+                self.ca_file, self.certificate, self.key = make_certificate(self.dir, 'localhost')
             self._start_cluster()
             self._start_gateway()
         except BaseException:
@@ -133,9 +136,9 @@ class Radosgw(Store):
         for name in ('mon', 'osd', 'rgw', 'run', 'log', 'crash'):
             shutil.rmtree(os.path.join(self.dir, name), ignore_errors=True)
             os.mkdir(os.path.join(self.dir, name))
-        self.port, mon_port, fsid = free_port(), free_port(), str(uuid.uuid4())
+        mon_port, fsid = free_port(), str(uuid.uuid4())
         with open(self.conf, 'w', encoding='ascii') as f:
-            f.write(CONF.format(fsid=fsid, mon_port=mon_port, dir=self.dir, port=self.port, store=self.store_kind, size=self.size))
+            f.write(CONF.format(fsid=fsid, mon_port=mon_port, dir=self.dir, store=self.store_kind, size=self.size))
         open(os.path.join(self.dir, 'keyring'), 'w', encoding='ascii').close()
         monmap = os.path.join(self.dir, 'monmap')
         self._run('monmaptool', '--create', '--clobber', '--fsid', fsid, '--addv', 'a', f'[v2:127.0.0.1:{mon_port}/0]', monmap,
@@ -148,11 +151,14 @@ class Radosgw(Store):
         key = json.loads(out[out.index('{'):])['keys'][0]
         self.access_key, self.secret_key = key['access_key'], key['secret_key']
         for attempt in range(ATTEMPTS):
-            gateway = self._spawn('radosgw', '-n', f'client.gw{attempt}', '--rgw-frontends',
-                                  f'beast endpoint=127.0.0.1:{self.port}')
+            self.port = free_port()
+            listen = f'beast endpoint=127.0.0.1:{self.port}'
+            if self.ca_file:
+                listen = f'beast ssl_endpoint=127.0.0.1:{self.port} ssl_certificate={self.certificate} ssl_private_key={self.key}'
+            names = ['--rgw-dns-name', 'localhost'] if self.style == 'virtual' else []
+            gateway = self._spawn('radosgw', '-n', f'client.gw{attempt}', '--rgw-frontends', listen, *names)
             if self._answers(gateway):
                 return
-            self.port = free_port()
         raise RuntimeError('radosgw does not answer')
 
     def _answers(self, gateway, seconds=60):

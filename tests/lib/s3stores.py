@@ -11,6 +11,7 @@
 names() says which there are. Each store has all its state in a temporary directory, a free port, and may run any number
 of times at once; stop() (or the end of the with) ends its processes and removes everything."""
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -23,6 +24,7 @@ class Store:
     name = ''
     region = 'us-east-1'
     style = 'path'
+    ca_file = None       # of a store behind TLS: what its certificate is signed by
     underscores = False  # bucket names as lustre_hsm_0 are allowed
     md5_etag = True      # the ETag of a single PUT is the MD5 of its body
     checksums = ()       # the x-amz-checksum-* algorithms that the store verifies on PUT and keeps
@@ -35,7 +37,7 @@ class Store:
 
     @property
     def endpoint(self):
-        return f'http://{self.host}:{self.port}'
+        return f'{"https" if self.ca_file else "http"}://{self.host}:{self.port}'
 
     def boto(self, endpoint=None, **kw):
         """A boto3 client (Debian's python3-boto3) that does not retry; to endpoint instead of the store itself."""
@@ -44,7 +46,8 @@ class Store:
         kw.setdefault('retries', {'max_attempts': 1})
         kw.setdefault('s3', {'addressing_style': 'path'})
         return boto3.client('s3', endpoint_url=endpoint or self.endpoint, aws_access_key_id=self.access_key,
-                            aws_secret_access_key=self.secret_key, region_name=self.region, config=Config(**kw))
+                            aws_secret_access_key=self.secret_key, region_name=self.region, verify=self.ca_file,
+                            config=Config(**kw))
 
     def make_bucket(self, bucket):
         """Makes a bucket as an administrator would with s3cmd, by path, so that names with _ pass."""
@@ -54,12 +57,17 @@ class Store:
         """One signed request by the test's own signer; returns (status, headers, body)."""
         import hashlib
         import http.client
+        import ssl
         from rawhttp import Signer
         host = f'{self.host}:{self.port}'
         path, _, query = target.partition('?')
         signer = Signer({'access_key': self.access_key, 'secret_key': self.secret_key}, host, self.region)
         headers = signer.headers(method, path, query, payload=hashlib.sha256(body).hexdigest())
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
+        if self.ca_file:
+            trust = ssl.create_default_context(cafile=self.ca_file)
+            connection = http.client.HTTPSConnection(self.host, self.port, timeout=60, context=trust)
+        else:
+            connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
         try:
             connection.request(method, target, body, headers)
             r = connection.getresponse()
@@ -81,6 +89,21 @@ class Store:
     def faults(self, seed=None):
         """A fault proxy before this store."""
         return FaultProxy(self.host, self.port, seed)
+
+
+def make_certificate(directory, host):
+    """An authority of its own and a certificate of it for host; returns the paths (ca, certificate, key)."""
+    ca, cakey, cert, key, request, names = (os.path.join(directory, n) for n in (
+        'ca.pem', 'ca.key', 'cert.pem', 'cert.key', 'cert.csr', 'cert.ext'))
+    with open(names, 'w', encoding='ascii') as f:
+        f.write(f'subjectAltName = DNS:{host}, DNS:*.{host}, IP:127.0.0.1\n')
+    for argv in (
+            ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '30', '-subj', '/CN=firn test', '-keyout', cakey, '-out', ca],
+            ['req', '-newkey', 'rsa:2048', '-nodes', '-subj', f'/CN={host}', '-keyout', key, '-out', request],
+            ['x509', '-req', '-in', request, '-CA', ca, '-CAkey', cakey, '-CAcreateserial', '-days', '30', '-extfile', names,
+             '-out', cert]):
+        subprocess.run(['openssl', *argv], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return ca, cert, key
 
 
 def rawhttp_check(answer):

@@ -6,6 +6,7 @@ import glob
 import hashlib
 import http.client
 import os
+import subprocess
 import sys
 import time
 
@@ -117,6 +118,25 @@ def one_store(name):
 
 for _name in names():
     globals()[f'test_{_name}_is_the_store_its_page_says'] = one_store(_name)
+
+
+def test_radosgw_behind_tls_is_trusted_by_its_authority_alone():
+    with store('radosgw', tls=True) as s:
+        s.make_bucket('tests')
+        s.boto().put_object(Bucket='tests', Key='k', Body=b'x')
+        assert s.endpoint.startswith('https:') and s.list_objects('tests') == {'k': 1}
+        r = subprocess.run(['curl', '-sS', s.endpoint], capture_output=True, text=True, check=False)
+        assert r.returncode == 60, r
+        r = subprocess.run(['curl', '-sS', '--cacert', s.ca_file, s.endpoint], capture_output=True, text=True, check=False)
+        assert r.returncode == 0 and 'ListAllMyBucketsResult' in r.stdout, r
+
+
+def test_radosgw_finds_a_bucket_in_the_host_name():
+    with store('radosgw', virtual=True) as s:
+        s.make_bucket('tests')
+        s.boto().put_object(Bucket='tests', Key='k', Body=b'x' * 99, ACL='public-read')
+        r = subprocess.run(['curl', '-sS', f'http://tests.localhost:{s.port}/k'], capture_output=True, text=True, check=False)
+        assert r.stdout == 'x' * 99, r
 
 
 def test_each_store_runs_twice_at_once():
