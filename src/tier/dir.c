@@ -54,6 +54,12 @@ static cJSON *sidecar_of(const struct tier_object *o)
     json_add_str(j, "path", o->path);
     json_add_int(j, "size", (int64_t)o->size);
     json_add_int(j, "mtime_ns", o->mtime_ns);
+    json_add_int(j, "atime_ns", o->atime_ns);
+    json_add_int(j, "uid", o->uid);
+    json_add_int(j, "gid", o->gid);
+    json_add_int(j, "mode", o->mode);
+    if (o->label != NULL)
+        json_add_str(j, "label", o->label);
     add_xattrs(cJSON_AddObjectToObject(j, "xattrs"), o->xattrs, o->nxattrs);
     return j;
 }
@@ -261,6 +267,29 @@ static char *hash_of(const cJSON *xattrs)
     return NULL;
 }
 
+/* The attributes of a sidecar, as long as the tree lives. *values is the storage of all. */
+static int decode_xattrs(const cJSON *xattrs, struct tier_xattr **list, size_t *n, uint8_t **values,
+                         struct err *err)
+{
+    const cJSON *x = NULL;
+    size_t room = 0;
+    size_t used = 0;
+    cJSON_ArrayForEach (x, xattrs)
+        room += cJSON_IsString(x) ? strlen(x->valuestring) + 1 : 0;
+    *list = xzalloc((size_t)(cJSON_GetArraySize(xattrs) + 1) * sizeof(**list));
+    *values = xzalloc(room + 1);
+    cJSON_ArrayForEach (x, xattrs) {
+        const char *b64 = cJSON_GetStringValue(x);
+        int64_t len =
+            b64 == NULL ? -EINVAL : encode_base64_decode(b64, *values + used, room - used);
+        if (len < 0)
+            return err_set(err, -EBADMSG, "attribute %s cannot be read", x->string);
+        (*list)[(*n)++] = (struct tier_xattr){x->string, *values + used, (size_t)len};
+        used += (size_t)len + 1;
+    }
+    return 0;
+}
+
 static int list_one(struct dir_tier *d, const char *key, tier_list_fn *fn, void *arg,
                     struct err *err)
 {
@@ -274,15 +303,41 @@ static int list_one(struct dir_tier *d, const char *key, tier_list_fn *fn, void 
     auto_json cJSON *j = cJSON_Parse(text);
     if (uuid_parse(json_str(j, "id", ""), &e.id) != 0)
         return err_set(err, -EBADMSG, "%s/%s: no sidecar of a copy", d->path, name);
+    const cJSON *xattrs = cJSON_GetObjectItemCaseSensitive(j, "xattrs");
     auto_tier_location struct tier_location loc = {.key = xstrdup(key)};
-    auto_free char *hash = hash_of(cJSON_GetObjectItemCaseSensitive(j, "xattrs"));
+    auto_free char *hash = hash_of(xattrs);
+    auto_free struct tier_xattr *list = NULL;
+    auto_free uint8_t *values = NULL;
+    rc = decode_xattrs(xattrs, &list, &e.nxattrs, &values, err);
+    if (rc < 0)
+        return err_wrap(err, rc, "%s/%s", d->path, name);
+    e.xattrs = list;
     e.fs = json_str(j, "fs", "");
     e.path = json_str(j, "path", "");
     e.size = (uint64_t)json_int(j, "size", 0);
     e.mtime_ns = json_int(j, "mtime_ns", 0);
+    e.atime_ns = json_int(j, "atime_ns", 0);
+    e.uid = (uint32_t)json_int(j, "uid", 0);
+    e.gid = (uint32_t)json_int(j, "gid", 0);
+    e.mode = (uint32_t)json_int(j, "mode", 0);
+    e.label = json_str(j, "label", NULL);
     e.location = &loc;
     e.hash = hash;
     return fn(arg, &e, err);
+}
+
+static int dir_show(void *self, const struct uuid *id, const struct tier_location *loc,
+                    tier_list_fn *fn, void *arg, struct err *err)
+{
+    struct dir_tier *d = self;
+    char key[48];
+    char name[64];
+    (void)loc;
+    key_of(id, key, sizeof(key));
+    (void)snprintf(name, sizeof(name), "%s.json", key);
+    if (faccessat(d->fd, name, F_OK, 0) != 0)
+        return errno == ENOENT ? TIER_ABSENT : err_sys(err, errno, "%s/%s", d->path, name);
+    return list_one(d, key, fn, arg, err);
 }
 
 static int list_sub(struct dir_tier *d, const char *sub, tier_list_fn *fn, void *arg,
@@ -333,7 +388,7 @@ static void dir_free(void *self)
 
 static const struct tier_ops dir_ops = {
     .kind = "dir",
-    .caps = TIER_CAN_GET | TIER_CAN_REMOVE | TIER_CAN_LIST,
+    .caps = TIER_CAN_GET | TIER_CAN_REMOVE | TIER_CAN_LIST | TIER_CAN_SHOW,
     .put_begin = dir_put_begin,
     .put_write = dir_put_write,
     .put_end = dir_put_end,
@@ -343,6 +398,7 @@ static const struct tier_ops dir_ops = {
     .get = dir_get,
     .remove = dir_remove,
     .list = dir_list,
+    .show = dir_show,
     .free = dir_free,
 };
 

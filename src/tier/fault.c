@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum op { PUT_BEGIN, PUT_WRITE, PUT_END, SYNC, STAT, GET, REMOVE, LIST, OP_COUNT };
+enum op { PUT_BEGIN, PUT_WRITE, PUT_END, SYNC, STAT, GET, REMOVE, LIST, SHOW, OP_COUNT };
 
-static const char *const op_names[OP_COUNT] = {"put_begin", "put_write", "put_end", "sync",
-                                               "stat",      "get",       "remove",  "list"};
+static const char *const op_names[OP_COUNT] = {"put_begin", "put_write", "put_end", "sync", "stat",
+                                               "get",       "remove",    "list",    "show"};
 
 static const struct {
     const char *name;
@@ -113,6 +113,20 @@ static int fault_list(void *self, tier_list_fn *fn, void *arg, struct err *err)
     return rc != 0 ? rc : tier_list(f->inner, fn, arg, err);
 }
 
+static int fault_show(void *self, const struct uuid *id, const struct tier_location *loc,
+                      tier_list_fn *fn, void *arg, struct err *err)
+{
+    struct fault *f = self;
+    int rc = planned(f, SHOW, err);
+    return rc != 0 ? rc : tier_show(f->inner, id, loc, fn, arg, err);
+}
+
+static void fault_cancel(void *self, bool on)
+{
+    struct fault *f = self;
+    tier_cancel(f->inner, on);
+}
+
 static void fault_free(void *self)
 {
     struct fault *f = self;
@@ -130,6 +144,8 @@ static const struct tier_ops fault_ops = {
     .get = fault_get,
     .remove = fault_remove,
     .list = fault_list,
+    .show = fault_show,
+    .cancel = fault_cancel,
     .free = fault_free,
 };
 

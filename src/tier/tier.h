@@ -236,8 +236,8 @@ struct tier *tier_tape_open(struct ltfs_volume *v, const char *name);
 
 /*
  * A layer over inner (owned from now on) that fails on demand: spec is "op:n:error" with op one of
- * put_begin put_write put_end sync stat get remove list, n the count of the call that fails (1 is
- * the first; 0 every call), error one of EIO ENOSPC EBADMSG ETIMEDOUT full absent. Several specs
+ * put_begin put_write put_end sync stat get remove list show, n the count of the call that fails (1
+ * is the first; 0 every call), error one of EIO ENOSPC EBADMSG ETIMEDOUT full absent. Several specs
  * are separated by commas. Returns 0 with *out, or -EINVAL with err naming the word (inner is then
  * still the caller's).
  */

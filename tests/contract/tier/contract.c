@@ -46,8 +46,16 @@ static int teardown(void **state)
 
 static struct tier_object object(const char *path, uint64_t size)
 {
-    struct tier_object o = {
-        .id = uuid_new(), .fs = "fs1", .path = path, .size = size, .mtime_ns = 1700000000123456789};
+    static unsigned count;
+    static char labels[64][64];
+    char *label = labels[++count % 64];
+    (void)snprintf(label, sizeof(labels[0]), "lustre/fs1.x/0x200000401:0x%x:0x0", count);
+    struct tier_object o = {.id = uuid_new(),
+                            .fs = "fs1",
+                            .path = path,
+                            .size = size,
+                            .mtime_ns = 1700000000123456789,
+                            .label = label};
     return o;
 }
 
@@ -234,8 +242,8 @@ static void a_sinks_error_is_passed_on(void **state)
 
 struct seen {
     struct uuid id;
-    int count, found;
-    const char *path;
+    int count, found, fail_with;
+    const char *path, *label;
 };
 
 static int see(void *arg, const struct tier_entry *e, struct err *err)
@@ -282,6 +290,80 @@ static void list_tells_what_a_rebuild_needs(void **state)
     assert_int_equal(s.found, 1);
 }
 
+static int see_all(void *arg, const struct tier_entry *e, struct err *err)
+{
+    struct seen *s = arg;
+    (void)err;
+    s->count++;
+    assert_memory_equal(&e->id, &s->id, sizeof(e->id));
+    assert_string_equal(e->fs, "fs1");
+    assert_string_equal(e->path, s->path);
+    assert_int_equal(e->size, 10);
+    assert_int_equal(e->mtime_ns, 1700000000123456789);
+    assert_int_equal(e->atime_ns, 1700000001987654321);
+    assert_int_equal(e->uid, 1001);
+    assert_int_equal(e->gid, 4000000000U);
+    assert_int_equal(e->mode, 0100640);
+    assert_string_equal(e->label, s->label);
+    assert_int_equal(e->nxattrs, 2);
+    for (size_t i = 0; i < 2; i++) {
+        bool first = strcmp(e->xattrs[i].key, "user.\xc3\xa4=,%") == 0;
+        assert_string_equal(e->xattrs[i].key, first ? "user.\xc3\xa4=,%" : "ltfs.hash.crc32sum");
+        assert_int_equal(e->xattrs[i].len, first ? 5 : 8);
+        assert_memory_equal(e->xattrs[i].value, first ? "a\0\xff b" : "deadbeef", first ? 5 : 8);
+    }
+    return s->fail_with;
+}
+
+static void show_tells_all_that_was_given(void **state)
+{
+    struct fixture *f = *state;
+    struct tier_object o = object("deep/er/\xc3\xa4 b", 10);
+    struct tier_xattr x = {"user.\xc3\xa4=,%", "a\0\xff b", 5};
+    o.atime_ns = 1700000001987654321;
+    o.uid = 1001;
+    o.gid = 4000000000U;
+    o.mode = 0100640;
+    o.xattrs = &x;
+    o.nxattrs = 1;
+    auto_tier_location struct tier_location loc = put_hashed(f, &o);
+    struct seen s = {.id = o.id, .path = o.path, .label = o.label};
+    assert_int_equal(tier_sync(f->t, &f->err), 0);
+    if ((tier_caps(f->t) & TIER_CAN_SHOW) == 0) {
+        assert_int_equal(tier_show(f->t, &o.id, &loc, see_all, &s, &f->err), -ENOTSUP);
+        return;
+    }
+    assert_int_equal(tier_show(f->t, &o.id, &loc, see_all, &s, &f->err), 0);
+    assert_int_equal(s.count, 1);
+    s.fail_with = -EINTR;
+    assert_int_equal(tier_show(f->t, &o.id, &loc, see_all, &s, &f->err), -EINTR);
+    struct uuid other = uuid_new();
+    assert_int_equal(tier_show(f->t, &other, &loc, see_all, &s, &f->err), TIER_ABSENT);
+}
+
+static void a_cancelled_tier_works_again_when_it_is_let(void **state)
+{
+    struct fixture *f = *state;
+    struct tier_object o = object("c", 1000);
+    tier_cancel(f->t, true);
+    int rc = tier_put_begin(f->t, &o, &f->err);
+    if (rc == 0)
+        rc = tier_put_write(f->t, 0, f->data, 1000, &f->err);
+    assert_int_equal(rc, -ECANCELED);
+    tier_put_abort(f->t);
+    tier_cancel(f->t, false);
+    auto_tier_location struct tier_location loc = put_data(f, &o);
+    assert_int_equal(tier_sync(f->t, &f->err), 0);
+    if (cannot_get(f))
+        return;
+    struct sink s = {0};
+    tier_cancel(f->t, true);
+    assert_int_equal(get(f, &o.id, &loc, &s), -ECANCELED);
+    assert_int_equal(s.got, 0);
+    tier_cancel(f->t, false);
+    assert_same(f, &o, &loc, f->data);
+}
+
 static void two_versions_of_one_path_live_side_by_side(void **state)
 {
     struct fixture *f = *state;
@@ -324,6 +406,8 @@ int contract_tier_run(const struct maker *m)
         T(puts_are_checked),
         T(a_sinks_error_is_passed_on),
         T(list_tells_what_a_rebuild_needs),
+        T(show_tells_all_that_was_given),
+        T(a_cancelled_tier_works_again_when_it_is_let),
         T(two_versions_of_one_path_live_side_by_side),
         T(a_removed_copy_is_absent),
     };
