@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The session of examples/session.sh on a fresh site, its output held against what administrators and
-their scripts rely on: layouts of head-object, mmlsattr, file state, the cluster table, message lines."""
+their scripts rely on: layouts of head-object, mmlsattr, file state, the cluster table, message lines. With
+FIRN_TEST_STORE (a store of tests/lib/s3stores.py, or "dir") the objects go to an S3 pool in place of tape."""
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import s3pool
 import tap
 from firnsite import Command, Site, program
 
@@ -41,9 +44,15 @@ def play(site):
     account = site.account('user1')
     site.firn('bucket', 'create', 'test1', '--owner', 'user1')
     site.firn('bucket', 'create', 'test2', '--owner', 'user1')
+    policies = shutil.copytree(os.path.join(SOURCE, 'examples', 'policies'), os.path.join(site.dir, 'policies'))
+    with open(os.path.join(policies, 'mig-tagged.policy'), 'r+', encoding='utf-8') as f:
+        text = f.read().replace('pool1@lib1', site.pool)
+        f.seek(0)
+        f.write(text)
+        f.truncate()
     env = {**os.environ, **site.s3env(account), 'PATH': bin_dir + ':/usr/sbin:/usr/bin:/sbin:/bin', 'FIRN_CONFIG': site.conf,
            'FS': site.mount, 'NAME': 'fs1', 'KEY': account['access_key'], 'SECRET': account['secret_key'],
-           'ENDPOINT': site.endpoint, 'POLICIES': os.path.join(SOURCE, 'examples', 'policies'), 'WORK': work, 'TZ': 'UTC'}
+           'ENDPOINT': site.endpoint, 'POLICIES': policies, 'WORK': work, 'TZ': 'UTC'}
     r = subprocess.run(['bash', os.path.join(SOURCE, 'examples', 'session.sh')], env=env, stdout=subprocess.PIPE,
                        stderr=subprocess.STDOUT, text=True, timeout=600)
     if r.returncode != 0:
@@ -53,9 +62,17 @@ def play(site):
 
 @contextlib.contextmanager
 def make():
+    kind = os.environ.get('FIRN_TEST_STORE')
+    if kind:
+        with s3pool.Pool(kind) as pool, Site(extra=pool.conf(), pools=[pool.pool]) as site:
+            site.start()
+            site.pool, site.copy = '@'.join(pool.pool), (r'Store 1', r'store1@cloud@store1 \(store state=appendable\)')
+            yield site
+        return
     with Site() as site:
         site.start()
         site.assign('pool1', 4)
+        site.pool, site.copy = 'pool1@lib1', (r'Tape 1', r'\w{8}@pool1@lib1 \(tape state=appendable\)')
         yield site
 
 
@@ -98,15 +115,15 @@ def blocks(text):
     return [dict(l.split(': ', 1) for l in b.splitlines()) for b in text.strip().split('\n\n')]
 
 
-def test_file_state_shows_id_replicas_and_tape(site):
+def test_file_state_shows_id_replicas_and_place(site):
     for nth, state in ((0, 'migrated'), (1, 'premigrated')):
         files = blocks(site.played.after(r'^eeadm file state \S+\*$', nth))
         assert len(files) == 5, files
         for f in files[:2]:
-            assert list(f) == ['Name', 'State', 'ID', 'Replicas', 'Tape 1'], f
+            assert list(f) == ['Name', 'State', 'ID', 'Replicas', site.copy[0]], f
             assert f['State'] == state and f['Replicas'] == '1', f
             assert re.fullmatch(r'\d+-\d+-\d+-\d+-0', f['ID']), f
-            assert re.fullmatch(r'\w{8}@pool1@lib1 \(tape state=appendable\)', f['Tape 1']), f
+            assert re.fullmatch(site.copy[1], f[site.copy[0]]), f
         for f in files[2:]:
             assert list(f) == ['Name', 'State'] and f['State'] == 'resident', f
 

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds catalogue, files and tapes of a stopped site against each other, with readers of its own:
+"""Holds catalogue, files, tapes and stores of a stopped site against each other, with readers of its own:
 
-    problems = agree.check(state_dir, mount, library, contents={path: sha256 hex})
+    problems = agree.check(state_dir, mount, library, contents={path: sha256 hex}, stores={name: reader})
     python3 agree.py STATE_DIR MOUNT LIBRARY
 
 Checked: every job ended; every file's record, marker and blocks fit its state; a file that says it has
 copies has one in the catalogue, and that copy is in the index of its tape under the archive id, as long
-as the file, with the file's content; every copy that the catalogue calls valid is on its tape; every entry
-of firn's on a tape is in the catalogue."""
+as the file, with the file's content; every copy that the catalogue calls valid is on its tape or in its store;
+every entry of firn's on a tape is in the catalogue. (A store may hold more: what a crash left is garbage there.)"""
 import base64
 import collections
 import glob
 import hashlib
+import json
 import os
 import shutil
 import sqlite3
@@ -28,6 +29,7 @@ PREMIGRATED, MIGRATED = 1, 2
 BLOCK = 524288
 
 Record = collections.namedtuple('Record', 'state flags archive size mtime ino gen')
+StoreEntry = collections.namedtuple('StoreEntry', 'path length')
 Entry = collections.namedtuple('Entry', 'path length xattrs extents')
 
 
@@ -135,6 +137,30 @@ def tapes(library):
     return out
 
 
+# -- stores ---------------------------------------------------------------------------------------------
+class DirStore:
+    """Copies as plain files: <2 hex digits>/<id>, beside each <id>.json, which makes it a copy."""
+
+    def __init__(self, directory):
+        self.directory = directory
+
+    def entry(self, archive, key):
+        """The length of the copy of archive at key, or None; the store's own handle for sha256."""
+        path = os.path.join(self.directory, key)
+        try:
+            with open(path + '.json', encoding='utf-8') as f:
+                side = json.load(f)
+        except OSError:
+            return None
+        if side['id'] != str(archive) or os.path.getsize(path) != int(side['size']):
+            return None
+        return StoreEntry(key, int(side['size']))
+
+    def sha256(self, entry):
+        with open(os.path.join(self.directory, entry.path), 'rb') as f:
+            return hashlib.sha256(f.read()).hexdigest()
+
+
 # -- files ----------------------------------------------------------------------------------------------
 def getxattr(path, name):
     try:
@@ -165,10 +191,11 @@ def has_data(path):
 
 # -- all three ------------------------------------------------------------------------------------------
 class Check:
-    def __init__(self, state_dir, mount, library, contents):
+    def __init__(self, state_dir, mount, library, contents, stores):
         self.problems = []
         self.mount, self.contents = mount, contents or {}
         self.tapes = tapes(library)
+        self.stores = stores or {}
         self._load(state_dir)
 
     def say(self, text):
@@ -211,6 +238,8 @@ class Check:
     def _copy(self, archive, c):
         _, _, volume, path, block, boff, length = c
         barcode = self.volumes.get(volume, ('?',))[0]
+        if barcode in self.stores:
+            return self._stored(archive, barcode, path, length)
         tape = self.tapes.get(barcode)
         if tape is None:
             self.say(f'{archive}: its copy is on {barcode}, which is not in the library')
@@ -224,6 +253,15 @@ class Check:
         if entry.extents and entry.extents[0][2:4] != (block, boff):
             self.say(f'{archive}: block {block}+{boff} in the catalogue, {entry.extents[0][2:4]} on {barcode}')
         return tape, entry
+
+    def _stored(self, archive, name, key, length):
+        entry = self.stores[name].entry(archive, key)
+        if entry is None:
+            self.say(f'{archive}: {name} has no copy of it at {key}')
+            return None
+        if entry.length != length:
+            self.say(f'{archive}: {length} bytes in the catalogue, {entry.length} on {name}')
+        return self.stores[name], entry
 
     def _entries(self):
         for barcode, tape in self.tapes.items():
@@ -267,12 +305,12 @@ class Check:
         for c in good:
             place = self._copy(rec.archive, c)
             if place is not None and want is not None and place[0].sha256(place[1]) != want:
-                self.say(f'{path}: the copy on tape is not what was written')
+                self.say(f'{path}: the copy at {c[4]} is not what was written')
 
 
-def check(state_dir, mount, library, contents=None):
+def check(state_dir, mount, library, contents=None, stores=None):
     """The list of what does not agree; empty when all is well. firnd must be stopped."""
-    return Check(state_dir, mount, library, contents).run()
+    return Check(state_dir, mount, library, contents, stores).run()
 
 
 if __name__ == '__main__':

@@ -45,7 +45,7 @@ class Command(Exception):
 
 class Site:
     def __init__(self, fs='ext4', fs_size='3G', drives=2, cartridges=8, cartridge_size='2GiB', posix_readers='none',
-                 min_age=0, recall_wait=20, extra='', mkfs=()):
+                 min_age=0, recall_wait=20, extra='', mkfs=(), pools=()):
         self.dir = tempfile.mkdtemp(prefix='firn-test-', dir=os.environ.get('FIRN_TEST_DIR', '/var/tmp'))
         os.chmod(self.dir, 0o755)
         self.fs_kind, self.fs_size, self.mkfs = fs, fs_size, list(mkfs)
@@ -57,7 +57,7 @@ class Site:
         self.drives, self.cartridges, self.cartridge_size = drives, cartridges, cartridge_size
         self.port = free_port()
         self.procs = {}
-        self.settings = dict(posix_readers=posix_readers, min_age=min_age, recall_wait=recall_wait, extra=extra)
+        self.settings = dict(posix_readers=posix_readers, min_age=min_age, recall_wait=recall_wait, extra=extra, pools=pools)
         self.mounted = False
 
     # -- making and removing ------------------------------------------------------------------------
@@ -90,13 +90,14 @@ class Site:
 
     def write_conf(self):
         s = self.settings
+        pools = ''.join(f', {{ name = "{name}"; library = "{library}"; }}' for name, library in s['pools'])
         with open(self.conf, 'w', encoding='utf-8') as f:
             f.write(f'''site = "test";
 state_dir = "{self.state}";
 run_dir = "{os.path.dirname(self.socket)}";
 filesystems = ( {{ name = "fs1"; path = "{self.mount}"; posix_readers = "{s['posix_readers']}"; }} );
 libraries = ( {{ name = "lib1"; kind = "dir"; path = "{self.library}"; }} );
-pools = ( {{ name = "pool1"; library = "lib1"; }}, {{ name = "pool2"; library = "lib1"; }} );
+pools = ( {{ name = "pool1"; library = "lib1"; }}, {{ name = "pool2"; library = "lib1"; }}{pools} );
 migrate = {{ min_age = {s['min_age']}; }};
 recall = {{ wait = {s['recall_wait']}; }};
 s3 = {{ listen = "127.0.0.1:{self.port}"; show_storage_class_metadata = true; }};
