@@ -200,7 +200,7 @@ int find_copy(struct mover_lane *l, const struct lu_fid *fid, int fd, const stru
     int rc = FIND_NONE;
     if (want != NULL) {
         rc = from_index(l, want, fid, &c, err);
-        if (rc == FIND_NONE)
+        if (rc == FIND_NONE && l->m->s3 != NULL) /* other kinds do not tell whose a copy is */
             rc = find_in_tier(l, mover_label(l->m, fid, label), want, &c, err);
     } else {
         int has = fd >= 0 ? stub_key(fd, &id, err) : STUB_NO_KEY;
