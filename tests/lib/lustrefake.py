@@ -122,11 +122,12 @@ class LustreFake:
                 raise TimeoutError(f'gave up waiting for {what}')
             time.sleep(0.005)
 
-    def env(self, client='client0', preload=(), library=None, **more):
+    def env(self, client='client0', preload=(), library=None, scheduler=False, **more):
         """The environment of a program that shall see this file system as Lustre. client: which client (node) it
-        is; programs of one client share one agent and get the same messages. preload: further libraries."""
+        is; programs of one client share one agent and get the same messages. preload: further libraries. scheduler:
+        with a scheduler's preload in front of the library, as coordinatool has one."""
         e = dict(os.environ)
-        shims = [*preload, self.program('libfakexattr.so')] + ([e['LD_PRELOAD']] if e.get('LD_PRELOAD') else [])
+        shims = [*preload, *([self.program('libfakesched.so')] if scheduler else []), self.program('libfakexattr.so')] + ([e['LD_PRELOAD']] if e.get('LD_PRELOAD') else [])
         e.update(FAKE_LUSTRE_SOCKET=self.socket, FAKE_LUSTRE_MOUNT=self.mount, FAKE_LUSTRE_CLIENT=client,
                  LD_LIBRARY_PATH=os.path.dirname(self.library_path(library)), LD_PRELOAD=':'.join(shims), **more)
         e['ASAN_OPTIONS'] = e.get('ASAN_OPTIONS', '') + ':verify_asan_link_order=0'  # the shim comes first

@@ -295,6 +295,44 @@ def test_events_come_through_the_fifo(lustre):
     assert not os.path.exists(fifo)
 
 
+SCHEDULED = '''
+import errno, os, sys
+sys.path.insert(0, sys.argv[1])
+from lustrect import *
+ct = Copytool(Api(None), os.environ['FAKE_LUSTRE_MOUNT'])
+assert ct.rc == 0, ct.rc
+assert ct.fd() == -errno.EINVAL, ct.fd()
+rc, message = ct.recv_raw()
+assert rc == 0, rc
+item = parse(message)[1][0]
+if sys.argv[2] == 'good':
+    print(NullStore(ct).archive(item), ct.unregister())
+elif sys.argv[2] == 'replay':
+    rc, action = ct.begin(item.with_dfid(b'x' * 16), is_error=True)
+    action.end(errno.EIO)
+else:
+    rc, action = ct.begin(item)
+    print(action.end(), flush=True)
+    action.end()
+'''
+
+
+def test_a_scheduler_in_front_of_the_library(lustre):
+    """By reading."""
+    before = lustre.counters()
+    for how, code, said in (('good', 0, '0 0'), ('replay', -6, ''), ('twice', -6, '0')):
+        make(lustre, how)
+        lustre.archive(how)
+        env = lustre.env(scheduler=True)
+        env['LD_PRELOAD'] += ':' + lustre.library_path()  # in place of dlopen with RTLD_GLOBAL
+        r = subprocess.run([sys.executable, '-c', SCHEDULED, os.path.dirname(lustrect.__file__), how], env=env, timeout=20,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        check((how, r.returncode, r.stdout.strip()), (how, code, said))
+        lustre.control('purge')
+    after = lustre.counters()
+    check((after['sched_abort'] - before['sched_abort'], after['sched_done_lost'] - before['sched_done_lost']), (2, 1))
+
+
 def test_each_version_has_its_symbols(lustre):
     later = {'llapi_fid_parse': 1, 'llapi_fid2path_at': 1, 'llapi_open_by_fid_at': 2, 'llapi_hsm_data_version_set': 2}
     for n, v in enumerate((*VERSIONS, 'broken')):

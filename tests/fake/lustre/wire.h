@@ -19,7 +19,7 @@ enum wire_op {
     WIRE_HELLO,      /* name = client; answer: features, data = fsname NUL mount NUL version NUL */
     WIRE_FAULT,      /* name = step of the library; rc = -errno on demand */
     WIRE_REPORT,     /* name = what the library caught */
-    WIRE_REGISTER,   /* fd = write end; data = archive ids; answer num = agent's number */
+    WIRE_REGISTER,   /* fd = write end; data = archive ids; num 1: pulls; answer num = agent */
     WIRE_UNREGISTER, /* num = agent's number */
     WIRE_PULL,       /* num = agent's number; answer when there is work: data = message */
     WIRE_COPY_START, /* action, cookie, fid; answer dv */

@@ -19,11 +19,11 @@ static struct mdt_agent *find(struct mdt *m, int id)
     return NULL;
 }
 
-int agent_add(struct mdt *m, int pid, const char *client, const int *ids, int count, int fd)
+int agent_add(struct mdt *m, int pid, const char *client, const int *ids, int count, int fd,
+              bool pulls)
 {
     if (m->control == MDT_STOPPED) {
-        if (fd >= 0)
-            (void)close(fd);
+        (void)close(fd);
         return -ENXIO;
     }
     struct mdt_agent *a = xzalloc(sizeof *a);
@@ -36,11 +36,10 @@ int agent_add(struct mdt *m, int pid, const char *client, const int *ids, int co
         a->ids[i] = ids[i];
     if (agent_known(m, client))
         knobs_count(m, "already_registered", 1);
-    if (fd >= 0) {
-        struct epoll_event ev = {.events = 0, .data.u64 = (uint64_t)fd}; /* errors only */
-        a->pipe = kuc_pipe_new(fd);
-        (void)epoll_ctl(m->epoll, EPOLL_CTL_ADD, fd, &ev);
-    }
+    struct epoll_event ev = {.events = 0, .data.u64 = (uint64_t)fd}; /* errors only */
+    a->pipe = kuc_pipe_new(fd);
+    a->pulls = pulls;
+    (void)epoll_ctl(m->epoll, EPOLL_CTL_ADD, fd, &ev);
     DL_APPEND(m->agents, a);
     knobs_count(m, "registered", 1);
     m->want_pass = true;
@@ -51,9 +50,10 @@ static void drop(struct mdt *m, struct mdt_agent *a)
 {
     struct mdt_msg *msg, *tmp;
     DL_DELETE(m->agents, a);
-    if (a->pipe != NULL)
-        (void)epoll_ctl(m->epoll, EPOLL_CTL_DEL, kuc_pipe_fd(a->pipe), NULL);
+    (void)epoll_ctl(m->epoll, EPOLL_CTL_DEL, kuc_pipe_fd(a->pipe), NULL);
     kuc_pipe_unref(a->pipe);
+    if (a->puller != 0)
+        server_reply(m, a->puller, -ESHUTDOWN, NULL, 0);
     DL_FOREACH_SAFE(a->queue, msg, tmp)
     free(msg);
     free(a->ids);
@@ -72,8 +72,6 @@ void agent_reap(struct mdt *m)
     struct mdt_agent *a, *tmp;
     DL_FOREACH_SAFE(m->agents, a, tmp)
     {
-        if (a->pipe == NULL)
-            continue;
         struct pollfd p = {.fd = kuc_pipe_fd(a->pipe)};
         if (poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP))) {
             knobs_count(m, "agents_died", 1);
@@ -155,7 +153,7 @@ void agent_send(struct mdt *m, const char *client, const void *bytes, size_t len
     DL_FOREACH (m->agents, a) {
         if (strcmp(a->client, client) != 0)
             continue;
-        if (a->pipe == NULL)
+        if (a->pulls)
             queue_pull(m, a, bytes, len);
         else if (n < PIPES)
             pipes[n++] = a->pipe;

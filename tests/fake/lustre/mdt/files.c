@@ -82,7 +82,10 @@ struct mdt_file *file_by_fd(struct mdt *m, int fd)
     struct mdt_file probe = {.key = {.type = h.h.handle_type}}, *f = NULL;
     memcpy(probe.key.bytes, h.h.f_handle, h.h.handle_bytes);
     HASH_FIND(by_key, m->files_by_key, &probe.key, sizeof probe.key, f);
-    return f != NULL ? f : enter(m, &h, &st);
+    f = f != NULL ? f : enter(m, &h, &st);
+    if (f->name == NULL && st.st_nlink > 0)
+        file_learn_name(m, f, fd);
+    return f;
 }
 
 struct mdt_file *file_by_path(struct mdt *m, const char *path)

@@ -102,7 +102,8 @@ struct mdt_agent {
     int id;
     int pid;
     char client[32];
-    struct kuc_pipe *pipe; /* NULL: pulls its work (scheduler mode) */
+    struct kuc_pipe *pipe;
+    bool pulls;            /* its work (scheduler mode); the pipe only tells its death */
     uint64_t puller;       /* connection that waits for work; 0: none */
     struct mdt_msg *queue; /* for a puller */
     bool forgotten;        /* by a shutdown or an eviction; its pipe stays open */
@@ -224,6 +225,8 @@ char *fid_text(const struct lu_fid *fid, char *out);
 int fid_parse(const char *text, struct lu_fid *fid);
 /* True when a and b are one FID. */
 bool fid_equal(const struct lu_fid *a, const struct lu_fid *b);
+/* Takes the name by which the kernel knows fd, a descriptor of f, if it knows one. */
+void file_learn_name(struct mdt *m, struct mdt_file *f, int fd);
 /* Name number index of a file, relative to the mount, to out (PATH_MAX bytes); *more: there are
  * more. Returns 0, -ENOENT without a name, -ENODATA past the last. */
 int file_name(struct mdt *m, struct mdt_file *f, int index, char *out, bool *more);
@@ -274,9 +277,10 @@ void kuc_send(struct kuc *k, struct kuc_pipe **pipes, size_t n, const void *byte
  * limit_ms. ms. */
 void kuc_stalls(struct kuc *k, int64_t limit_ms, int64_t *now_ms, int64_t *max_ms, int64_t *count);
 
-/* Registers a copytool; fd is the write end (handed over) or -1 for one that pulls. Returns its
- * number or -errno. */
-int agent_add(struct mdt *m, int pid, const char *client, const int *ids, int count, int fd);
+/* Registers a copytool; fd is the write end of its pipe (handed over). Returns its number or
+ * -errno. */
+int agent_add(struct mdt *m, int pid, const char *client, const int *ids, int count, int fd,
+              bool pulls);
 /* Removes agent number id, if it is there. */
 void agent_remove(struct mdt *m, int id);
 /* Removes the agents whose pipe has lost its reader. */

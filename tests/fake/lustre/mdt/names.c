@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 struct names {
@@ -53,6 +54,31 @@ static bool same_inode(const struct mdt *m, const char *name, const struct stat 
            now.st_dev == st->st_dev;
 }
 
+/* The name by which the kernel knows descriptor fd, relative to the mount, to out. False when it
+ * has none or another one. */
+static bool known_name(const struct mdt *m, int fd, char *out)
+{
+    char link[64];
+    size_t n = strlen(m->mount);
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, out, PATH_MAX - 1);
+    if (len <= (ssize_t)n || memcmp(out, m->mount, n) != 0 || out[n] != '/')
+        return false;
+    out[len] = '\0';
+    memmove(out, out + n + 1, (size_t)len - n);
+    return true;
+}
+
+void file_learn_name(struct mdt *m, struct mdt_file *f, int fd)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !known_name(m, fd, path) || !same_inode(m, path, &st))
+        return;
+    free(f->name);
+    f->name = xstrdup(path);
+}
+
 int file_name(struct mdt *m, struct mdt_file *f, int index, char *out, bool *more)
 {
     struct stat st;
@@ -62,6 +88,10 @@ int file_name(struct mdt *m, struct mdt_file *f, int index, char *out, bool *mor
     *more = index + 1 < count;
     if (index < 0 || index >= count)
         return -ENODATA;
+    if (count == 1 && (f->name == NULL || !same_inode(m, f->name, &st))) {
+        auto_close int fd = file_open(m, f, O_PATH);
+        file_learn_name(m, f, fd);
+    }
     if (count == 1 && f->name != NULL && same_inode(m, f->name, &st)) {
         memcpy(out, f->name, strlen(f->name) + 1);
         return 0;

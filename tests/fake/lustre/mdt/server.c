@@ -90,8 +90,11 @@ static int op_report(struct mdt *m, struct call *k)
 static int op_register(struct mdt *m, struct call *k)
 {
     int fd = take_fd(*k->fd);
+    if (fd < 0)
+        return -EINVAL;
     int count = (int)(k->c->len / sizeof(int));
-    int id = agent_add(m, k->c->pid, k->c->name, (const int *)(const void *)k->data, count, fd);
+    int id = agent_add(m, k->c->pid, k->c->name, (const int *)(const void *)k->data, count, fd,
+                       k->c->num == 1);
     k->r->num = id;
     return id < 0 ? id : 0;
 }

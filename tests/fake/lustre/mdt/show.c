@@ -90,7 +90,7 @@ cJSON *show_agents(const struct mdt *m)
         json_add_int(o, "pid", a->pid);
         json_add_str(o, "client", a->client);
         (void)cJSON_AddBoolToObject(o, "forgotten", a->forgotten);
-        (void)cJSON_AddBoolToObject(o, "pulls", a->pipe == NULL);
+        (void)cJSON_AddBoolToObject(o, "pulls", a->pulls);
         cJSON *ids = cJSON_AddArrayToObject(o, "archives");
         for (int i = 0; i < a->count; i++)
             (void)cJSON_AddItemToArray(ids, cJSON_CreateNumber(a->ids[i]));
