@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void fini_keys(const struct conf_key *keys, size_t n, char *base)
+void conf_fini_keys(const struct conf_key *keys, size_t n, char *base)
 {
     for (size_t i = 0; i < n; i++) {
         void *field = base + keys[i].offset;
@@ -29,13 +29,13 @@ void conf_free(struct conf *c)
     for (size_t s = 0; s < conf_section_count; s++) {
         const struct conf_section *sec = &conf_sections[s];
         if (sec->size == 0) {
-            fini_keys(sec->keys, sec->key_count, (char *)c + sec->offset);
+            conf_fini_keys(sec->keys, sec->key_count, (char *)c + sec->offset);
             continue;
         }
         char **array = (char **)(void *)((char *)c + sec->offset);
         size_t n = *(size_t *)(void *)((char *)c + sec->count_offset);
         for (size_t i = 0; i < n; i++)
-            fini_keys(sec->keys, sec->key_count, *array + i * sec->size);
+            conf_fini_keys(sec->keys, sec->key_count, *array + i * sec->size);
         free(*array);
     }
     free(c);
@@ -55,7 +55,7 @@ static const struct conf_key *find_key(const struct conf_section *sec, const cha
     return NULL;
 }
 
-static const struct conf_section *find_section(const char *name)
+const struct conf_section *conf_find_section(const char *name)
 {
     for (size_t i = 1; i < conf_section_count; i++) {
         if (strcmp(conf_sections[i].name, name) == 0)
@@ -72,7 +72,8 @@ static int refuse_unknown(const char *path, const struct conf_section *sec, conf
     for (int i = 0; i < n; i++) {
         config_setting_t *m = config_setting_get_elem(s, (unsigned)i);
         const char *name = config_setting_name(m);
-        if (find_key(sec, name) != NULL || (sec->name[0] == '\0' && find_section(name) != NULL))
+        if (find_key(sec, name) != NULL ||
+            (sec->name[0] == '\0' && conf_find_section(name) != NULL))
             continue;
         auto_buf struct buf known = {0};
         for (size_t k = 0; k < sec->key_count; k++)
@@ -85,8 +86,8 @@ static int refuse_unknown(const char *path, const struct conf_section *sec, conf
 }
 
 /* Fills the struct at base from group s (NULL: all defaults). */
-static int load_group(const char *path, const struct conf_section *sec, config_setting_t *s,
-                      char *base, struct err *err)
+int conf_load_group(const char *path, const struct conf_section *sec, config_setting_t *s,
+                    char *base, struct err *err)
 {
     if (s != NULL && refuse_unknown(path, sec, s, err) < 0)
         return -EINVAL;
@@ -117,7 +118,7 @@ static int load_list(const char *path, const struct conf_section *sec, config_se
             err_set(err, -EINVAL, "%s: every element must be a group { ... }", sec->name);
             return at_line(path, s, err, -EINVAL);
         }
-        int rc = load_group(path, sec, e, *array + (size_t)i * sec->size, err);
+        int rc = conf_load_group(path, sec, e, *array + (size_t)i * sec->size, err);
         if (rc < 0)
             return rc;
     }
@@ -128,14 +129,14 @@ static int load_section(const char *path, const struct conf_section *sec, config
                         struct conf *c, struct err *err)
 {
     if (sec->name[0] == '\0')
-        return load_group(path, sec, root, (char *)c, err);
+        return conf_load_group(path, sec, root, (char *)c, err);
     config_setting_t *s = config_setting_get_member(root, sec->name);
     if (sec->size == 0) {
         if (s != NULL && !config_setting_is_group(s)) {
             err_set(err, -EINVAL, "%s: a group { ... } is expected", sec->name);
             return at_line(path, s, err, -EINVAL);
         }
-        return load_group(path, sec, s, (char *)c + sec->offset, err);
+        return conf_load_group(path, sec, s, (char *)c + sec->offset, err);
     }
     if (s == NULL)
         return 0;
@@ -210,7 +211,7 @@ static int check_store(const struct conf_store *s, struct err *err)
     return 0;
 }
 
-static int check_stores(const struct conf *c, struct err *err)
+int conf_check_stores(const struct conf *c, struct err *err)
 {
     for (size_t i = 0; i < c->store_count; i++) {
         const struct conf_store *s = &c->stores[i];
@@ -272,7 +273,7 @@ static int check_s3(const struct conf *c, struct err *err)
     return 0;
 }
 
-static int load_all(const char *path, config_t *cfg, struct conf *c, struct err *err)
+int conf_load_all(const char *path, config_t *cfg, struct conf *c, struct err *err)
 {
     config_setting_t *root = config_root_setting(cfg);
     for (size_t i = 0; i < conf_section_count; i++) {
@@ -285,13 +286,13 @@ static int load_all(const char *path, config_t *cfg, struct conf *c, struct err 
     if (rc == 0)
         rc = check_libraries(c, err);
     if (rc == 0)
-        rc = check_stores(c, err);
+        rc = conf_check_stores(c, err);
     if (rc == 0)
         rc = check_s3(c, err);
     return rc < 0 ? err_wrap(err, rc, "%s", path) : 0;
 }
 
-static int read_file(config_t *cfg, const char *path, struct err *err)
+int conf_read_file(config_t *cfg, const char *path, struct err *err)
 {
     errno = 0;
     if (config_read_file(cfg, path) == CONFIG_TRUE)
@@ -308,9 +309,9 @@ int conf_load(const char *path, struct conf **out, struct err *err)
     config_t cfg;
     config_init(&cfg);
     auto_conf struct conf *c = xzalloc(sizeof(*c));
-    int rc = read_file(&cfg, path, err);
+    int rc = conf_read_file(&cfg, path, err);
     if (rc == 0)
-        rc = load_all(path, &cfg, c, err);
+        rc = conf_load_all(path, &cfg, c, err);
     config_destroy(&cfg);
     if (rc == 0)
         *out = take_ptr(c);

@@ -7,6 +7,8 @@
 
 #include "conf/conf.h"
 
+#include <libconfig.h>
+
 enum conf_type {
     CONF_STRING, /* char *; never NULL after loading */
     CONF_NAME,   /* as CONF_STRING: letters, digits, '-', '_', '.', 1 to 64 of them */
@@ -39,5 +41,27 @@ struct conf_section {
 
 extern const struct conf_section conf_sections[];
 extern const size_t conf_section_count;
+
+/* Parses file path into cfg (initialised). Returns 0, or a negative code with err naming file and
+ * line. */
+int conf_read_file(config_t *cfg, const char *path, struct err *err);
+
+/* Fills c (zeroed) from all sections of cfg, with defaults and checks; path is for texts. Returns 0
+ * or a negative code. */
+int conf_load_all(const char *path, config_t *cfg, struct conf *c, struct err *err);
+
+/* Fills the struct at base (zeroed) by the keys of sec from group s (NULL: all defaults). Returns 0
+ * or a negative code. */
+int conf_load_group(const char *path, const struct conf_section *sec, config_setting_t *s,
+                    char *base, struct err *err);
+
+/* Frees what the n keys own in the struct at base. */
+void conf_fini_keys(const struct conf_key *keys, size_t n, char *base);
+
+/* Contradictions in and between stores. Returns 0 or -EINVAL. */
+int conf_check_stores(const struct conf *c, struct err *err);
+
+/* The section of that name; NULL when there is none. */
+const struct conf_section *conf_find_section(const char *name);
 
 #endif
