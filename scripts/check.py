@@ -21,8 +21,9 @@ SUITES = {
     'tape': 'what belongs to tape, of any kind',
     'policy': 'what belongs to policies and scans, of any kind',
     's3': 'what belongs to S3, of any kind',
+    'lustre': 'what belongs to the Lustre copytool, of any kind',
 }
-TOPICS = ('tape', 'policy', 's3')
+TOPICS = ('tape', 'policy', 's3', 'lustre')
 JOBS = str(max(2, os.cpu_count() or 2))
 
 

@@ -93,7 +93,6 @@ static struct copytool *make(const struct copytool_config *config, const struct 
     ct->config = *config;
     ct->ops = *ops;
     ct->api = config->api;
-    ct->mount_lock = ct->state_lock = -1;
     (void)pthread_mutex_init(&ct->lock, NULL);
     cond_init(&ct->work);
     cond_init(&ct->to_close);
@@ -123,23 +122,16 @@ static void destroy(struct copytool *ct)
     lanes_free(ct->lanes);
     close_fd(ct->failure_fd);
     close_fd(ct->wake_fd);
-    close_fd(ct->state_lock);
-    close_fd(ct->mount_lock);
     free(ct->workers);
     free(ct);
 }
 
-/* What must be ours alone, and the journal. */
+/* What is needed besides threads. */
 static int take_hold(struct copytool *ct, struct err *err)
 {
     const struct copytool_config *c = &ct->config;
     if (ct->failure_fd < 0 || ct->wake_fd < 0)
         return err_sys(err, EMFILE, "event descriptors");
-    int rc = instance_lock(c->run_dir, c->fsname, c->mount, &ct->mount_lock, err);
-    if (rc == 0 && strcmp(c->run_dir, c->state_dir) != 0)
-        rc = instance_lock(c->state_dir, c->fsname, c->mount, &ct->state_lock, err);
-    if (rc != 0)
-        return rc;
     auto_free char *name = instance_name(c->fsname, c->mount);
     auto_free char *file = xasprintf("%s.journal", name);
     /* coordinatool ends the process at an end of what it did not hand out: no journal with it. */
@@ -343,7 +335,7 @@ bool copytool_stop(struct copytool *ct)
 {
     copytool_drain(ct);
     copytool_interrupt(ct);
-    bool quiet = copytool_wait(ct, FORCE_MS);
+    bool quiet = copytool_wait(ct, ct->config.force_ms != 0 ? (int)ct->config.force_ms : FORCE_MS);
     if (!quiet)
         force(ct);
     quit(ct);

@@ -39,7 +39,6 @@ struct copytool_config {
     const char *mount;
     const char *fsname;
     const char *state_dir; /* journal */
-    const char *run_dir;   /* lock of the mount */
     const int *archive_ids;
     int narchive_ids;         /* 0: all */
     unsigned workers;         /* > 0 */
@@ -51,16 +50,27 @@ struct copytool_config {
     unsigned update_ms;    /* between reports of bytes */
     unsigned drain_ms;
     unsigned collect_ms;      /* between collections of garbage; 0: 60000 */
+    unsigned lost_ms;         /* between tries to tell of an end that did not arrive; 0: 10000 */
+    unsigned force_ms;        /* from an interrupt to an end by force; 0: 30000 */
     const char *metrics_file; /* NULL or "": none */
     const char *event_fifo;   /* the same */
     bool abort_on_error;
 };
 
 /*
- * Takes the lock of this file system and mount (-EBUSY with the name and pid of its holder), opens
- * the journal, registers and starts the threads; what the journal holds is run again or ended. A
- * coordinator that is not there yet is waited for in the background. Returns 0 with *out, or a
- * negative code with err.
+ * Takes the lock that only one copytool of fsname at mount may have, in a file below dir (made when
+ * absent): two would both be given every action. Returns 0 with *fd, which holds it until it is
+ * closed, -EBUSY with the holder's pid in err, or another negative code.
+ */
+int copytool_lock(const char *dir, const char *fsname, const char *mount, int *fd, struct err *err);
+
+/* Writes this process' pid into the lock file of fd: after a fork. Returns 0 or a negative code. */
+int copytool_lock_name(int fd, struct err *err);
+
+/*
+ * Opens the journal, registers and starts the threads; what the journal holds is run again or
+ * ended. The caller holds the lock. A coordinator that is not there yet is waited for in the
+ * background. Returns 0 with *out, or a negative code with err.
  */
 int copytool_start(const struct copytool_config *config, const struct copytool_ops *ops,
                    struct copytool **out, struct err *err);

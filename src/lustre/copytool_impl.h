@@ -82,7 +82,6 @@ struct copytool {
     const struct llapi *api;
     struct journal *journal;
     struct stats stats;
-    int mount_lock, state_lock;
     int failure_fd, wake_fd;
     _Atomic int failure;
 
@@ -182,10 +181,6 @@ void metrics_write(struct copytool *ct);
 unsigned stats_kind(uint32_t action);
 
 /* ---- instance.c ---- */
-
-/* Takes the lock that only one copytool of fsname at mount may have, below dir (made when absent);
- * *fd gets it, to be closed. Returns 0, -EBUSY with the holder's pid in err, or a negative code. */
-int instance_lock(const char *dir, const char *fsname, const char *mount, int *fd, struct err *err);
 
 /* A file name of fsname and mount; the caller frees. */
 char *instance_name(const char *fsname, const char *mount);

@@ -32,7 +32,7 @@ static void holder(int fd, char *pid, size_t cap)
     pid[strcspn(pid, "\n")] = '\0';
 }
 
-int instance_lock(const char *dir, const char *fsname, const char *mount, int *fd, struct err *err)
+int copytool_lock(const char *dir, const char *fsname, const char *mount, int *fd, struct err *err)
 {
     char pid[32];
     auto_free char *name = instance_name(fsname, mount);
@@ -52,9 +52,17 @@ int instance_lock(const char *dir, const char *fsname, const char *mount, int *f
                        "both be given every action",
                        fsname, mount, pid, path);
     }
+    rc = copytool_lock_name(f, err);
+    if (rc == 0)
+        *fd = take_fd(f);
+    return rc;
+}
+
+int copytool_lock_name(int fd, struct err *err)
+{
+    char pid[32];
     int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-    if (ftruncate(f, 0) != 0 || io_pwrite_full(f, pid, (size_t)n, 0) != 0)
-        return err_sys(err, errno, "lock file %s", path);
-    *fd = take_fd(f);
+    if (ftruncate(fd, 0) != 0 || io_pwrite_full(fd, pid, (size_t)n, 0) != 0)
+        return err_sys(err, errno, "lock file");
     return 0;
 }

@@ -6,28 +6,39 @@
 #include "base/timefmt.h"
 
 #define TICK_MS       1000
-#define LOST_EVERY    10 /* ticks between tries to tell of ends that were lost */
-#define METRICS_S     10
+#define METRICS_MS    10000
+#define LOST_MS       10000U
 #define COLLECT_MS    60000U
 #define GRUMBLE_EVERY 60
+
+/* Whether ms have passed since *last_ns, which then is now. */
+static bool passed(int64_t *last_ns, unsigned ms)
+{
+    int64_t now = time_mono_ns();
+    if (now - *last_ns < (int64_t)ms * 1000000)
+        return false;
+    *last_ns = now;
+    return true;
+}
 
 void *keeper_main(void *arg)
 {
     struct copytool *ct = arg;
     unsigned complaints = 0;
-    for (unsigned tick = 0;; tick++) {
+    unsigned lost_ms = ct->config.lost_ms != 0 ? ct->config.lost_ms : LOST_MS;
+    int64_t metrics_ns = 0, lost_ns = time_mono_ns();
+    do {
         struct err e = {0};
         if (journal_keep(ct->journal, &e) != 0 && complaints++ % GRUMBLE_EVERY == 0)
             log_err("%s", e.text);
         if (e.code == 0)
             complaints = 0;
-        if (tick % METRICS_S == 0)
+        if (passed(&metrics_ns, METRICS_MS))
             metrics_write(ct);
-        if (tick % LOST_EVERY == LOST_EVERY - 1)
+        if (passed(&lost_ns, lost_ms))
             replay_lost(ct);
-        if (copytool_pause(ct, TICK_MS))
-            return NULL;
-    }
+    } while (!copytool_pause(ct, lost_ms < TICK_MS ? (int)lost_ms : TICK_MS));
+    return NULL;
 }
 
 void *collector_main(void *arg)
