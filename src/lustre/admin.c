@@ -84,6 +84,25 @@ void found_fini(struct found_list *l)
     *l = (struct found_list){0};
 }
 
+int copy_is_free(struct mover *m, const struct lu_fid *fid, const struct uuid *id, struct err *err)
+{
+    struct uuid key;
+    struct hsm_user_state st = {0};
+    char text[FID_TEXT_MAX];
+    auto_close int fd = stub_open(m, fid, err);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    int rc = stub_key(fd, &key, err);
+    if (rc == 0 && uuid_same(&key, id))
+        rc = stub_state(m, fd, &st, err);
+    if (rc < 0)
+        return rc;
+    if (st.states & (HS_ARCHIVED | HS_RELEASED))
+        return err_set(err, -EBUSY, "the file %s is still there and needs its copy",
+                       fid_text(fid, text));
+    return 0;
+}
+
 /* ---- a released file ---- */
 
 struct making {
@@ -165,6 +184,22 @@ static int dress(const struct making *k, const struct tier_entry *e, const struc
     return rc;
 }
 
+/* Neither the file that the index has for the copy nor the one that it was made of needs it. */
+static int check_free(const struct making *k, const struct tier_entry *e, struct err *err)
+{
+    struct mover *m = k->l->m;
+    struct lu_fid fid;
+    char mine[LABEL_MAX];
+    auto_index_copies struct index_copies rows = {0};
+    int rc = index_get(m->index, k->plan->id, &rows, err);
+    if (rc == 0)
+        rc = copy_is_free(m, &rows.v[0].fid, k->plan->id, err);
+    if (rc >= 0 && e->label != NULL && label_parse(e->label, &fid, NULL, NULL) == 0 &&
+        strcmp(mover_label(m, &fid, mine), e->label) == 0)
+        rc = copy_is_free(m, &fid, k->plan->id, err);
+    return rc < 0 ? rc : 0;
+}
+
 /* The file is made under a name of its own and gets its real one last: liblustreapi would
  * overwrite, and on a failure remove, what it finds under the name. */
 static int make(const struct making *k, const struct tier_entry *e, struct err *err)
@@ -175,7 +210,9 @@ static int make(const struct making *k, const struct tier_entry *e, struct err *
     struct lu_fid fid;
     uuid_format(p->id, id);
     auto_free char *temp = xasprintf("%s.%.8s~", p->dst, id);
-    int rc = make_parent(p->dst, err);
+    int rc = check_free(k, e, err);
+    if (rc == 0)
+        rc = make_parent(p->dst, err);
     if (rc < 0)
         return rc;
     if (lstat(p->dst, &(struct stat){0}) == 0 || lstat(temp, &(struct stat){0}) == 0)

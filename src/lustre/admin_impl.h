@@ -15,6 +15,10 @@ void report(struct admin_report *r, bool failed, const char *fmt, ...)
 /* 0, or -EIO with err saying how many failed. */
 int report_result(const struct admin_report *r, const char *what, struct err *err);
 
+/* Whether no file called fid needs the copy id any more: 0, -EBUSY when one is archived with it, or
+ * another negative code. A copy has one file. */
+int copy_is_free(struct mover *m, const struct lu_fid *fid, const struct uuid *id, struct err *err);
+
 /* A released file that is to be. */
 struct stub_plan {
     const struct uuid *id;

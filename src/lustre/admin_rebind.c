@@ -8,27 +8,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* A file that is still there and needs the copy keeps it. */
-static int old_is_free(struct mover *m, const struct lu_fid *fid, const struct uuid *id,
-                       struct err *err)
-{
-    struct uuid key;
-    struct hsm_user_state st = {0};
-    char text[FID_TEXT_MAX];
-    auto_close int fd = stub_open(m, fid, err);
-    if (fd < 0)
-        return fd == -ENOENT ? 0 : fd;
-    int rc = stub_key(fd, &key, err);
-    if (rc == 0 && uuid_same(&key, id))
-        rc = stub_state(m, fd, &st, err);
-    if (rc < 0)
-        return rc;
-    if (st.states & (HS_ARCHIVED | HS_RELEASED))
-        return err_set(err, -EBUSY, "the file %s is still there and needs its copy",
-                       fid_text(fid, text));
-    return 0;
-}
-
 /* The index first: with the row a crash leaves a copy that the new file can be given again. */
 static int give(struct mover *m, const struct admin_pair *p, const struct copy *c, struct err *err)
 {
@@ -54,7 +33,7 @@ static int rebind_one(struct mover *m, const struct admin_pair *p, struct admin_
     if (rc == FIND_NONE)
         return err_set(err, -ENOENT, "no copy of %s is known", old_text);
     if (rc == 0)
-        rc = old_is_free(m, &p->old_fid, &c.id, err);
+        rc = copy_is_free(m, &p->old_fid, &c.id, err);
     if (rc == 0 && !m->config.dry_run)
         rc = give(m, p, &c, err);
     if (rc == 0)

@@ -155,7 +155,8 @@ static int delete_copy(struct mover *m, const struct index_copy *c, struct err *
 {
     struct tier_location loc = {.key = (char *)(uintptr_t)c->key};
     int rc = 0;
-    if (tier_caps(m->own->tier) & TIER_CAN_REMOVE)
+    bool plain = strncmp(c->key, S3_PLAIN_PREFIX, strlen(S3_PLAIN_PREFIX)) == 0;
+    if (!plain && (tier_caps(m->own->tier) & TIER_CAN_REMOVE)) /* objects of others stay theirs */
         rc = tier_remove(m->own->tier, &c->id, &loc, err);
     if (rc == 0)
         rc = tier_sync(m->own->tier, err);

@@ -197,3 +197,34 @@ lustre = {{ state_dir = "{self.state}/lustre"; garbage_delay = {self.garbage_del
         while self.copies() != n:
             assert time.monotonic() < end, f'{self.copies()} copies, not {n}'
             time.sleep(0.1)
+
+    def objects_of(self, key):
+        """Files or (bucket, key) of one copy's data, sorted."""
+        if self.kind == 'dir':
+            return [os.path.join(self.root, key[:2], key)]
+        return sorted((b, k) for b, k in self.objects() if key in k)
+
+    def destroy(self, key):
+        """Takes a copy away behind the copytool's back."""
+        for o in self.objects_of(key):
+            if self.kind == 'dir':
+                os.unlink(o)
+                os.unlink(o + '.json')
+            else:
+                self.store.boto().delete_object(Bucket=o[0], Key=o[1])
+
+    def damage(self, key, n=0):
+        """Turns one byte of the n-th object of a copy."""
+        o = self.objects_of(key)[n]
+        if self.kind == 'dir':
+            with open(o, 'r+b') as f:
+                f.seek(os.path.getsize(o) // 2)
+                b = f.read(1)
+                f.seek(-1, 1)
+                f.write(bytes([b[0] ^ 1]))
+            return
+        client = self.store.boto()
+        r = client.get_object(Bucket=o[0], Key=o[1])
+        data = bytearray(r['Body'].read())
+        data[len(data) // 2] ^= 1
+        client.put_object(Bucket=o[0], Key=o[1], Body=bytes(data), Metadata=r['Metadata'], ContentType=r['ContentType'])
