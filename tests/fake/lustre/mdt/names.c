@@ -79,6 +79,31 @@ void file_learn_name(struct mdt *m, struct mdt_file *f, int fd)
     f->name = xstrdup(path);
 }
 
+/* The name in f if it still is one of the inode st, after a second look by the kernel's own. */
+static bool fresh_name(struct mdt *m, struct mdt_file *f, const struct stat *st)
+{
+    if (f->name != NULL && same_inode(m, f->name, st))
+        return true;
+    auto_close int fd = file_open(m, f, O_PATH);
+    if (fd >= 0)
+        file_learn_name(m, f, fd);
+    return f->name != NULL && same_inode(m, f->name, st);
+}
+
+/* Looks for name number index in the whole tree. */
+static int search(struct mdt *m, const struct stat *st, int index, char *out)
+{
+    struct stat top;
+    struct names w = {m, st->st_ino, st->st_dev, index, 0, out};
+    if (fstat(m->mntfd, &top) != 0)
+        return -errno;
+    out[0] = '\0';
+    if (top.st_ino == st->st_ino)
+        return 0;
+    int root = openat(m->mntfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return root >= 0 && walk(&w, root, "") ? 0 : -ENOENT;
+}
+
 int file_name(struct mdt *m, struct mdt_file *f, int index, char *out, bool *more)
 {
     struct stat st;
@@ -88,25 +113,14 @@ int file_name(struct mdt *m, struct mdt_file *f, int index, char *out, bool *mor
     *more = index + 1 < count;
     if (index < 0 || index >= count)
         return -ENODATA;
-    if (count == 1 && (f->name == NULL || !same_inode(m, f->name, &st))) {
-        auto_close int fd = file_open(m, f, O_PATH);
-        file_learn_name(m, f, fd);
-    }
-    if (count == 1 && f->name != NULL && same_inode(m, f->name, &st)) {
+    if (count == 1 && fresh_name(m, f, &st)) {
         memcpy(out, f->name, strlen(f->name) + 1);
         return 0;
     }
-    struct names w = {m, st.st_ino, st.st_dev, index, 0, out};
-    int root = openat(m->mntfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct stat top;
-    if (root >= 0 && fstat(root, &top) == 0 && top.st_ino == st.st_ino) {
-        (void)close(root);
-        out[0] = '\0';
-        return 0;
+    int rc = search(m, &st, index, out);
+    if (rc == 0) {
+        free(f->name);
+        f->name = xstrdup(out);
     }
-    if (root < 0 || !walk(&w, root, ""))
-        return -ENOENT;
-    free(f->name);
-    f->name = xstrdup(out);
-    return 0;
+    return rc;
 }
