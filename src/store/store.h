@@ -45,6 +45,7 @@ struct store_config {
     const char *profile;
     const char *ca_file;
     bool tls_verify;
+    bool check_md5; /* store_get of a whole object compares its MD5 when nothing cheaper is given */
     enum store_sign sign_payload;
     unsigned connections;   /* at most */
     unsigned retries;       /* after the first try */
@@ -97,7 +98,7 @@ int store_open(const struct store_config *config, struct store **out, struct err
 /* Ends s; no call may be under way. NULL is allowed. */
 void store_close(struct store *s);
 
-/* Name and endpoint, borrowed. */
+/* Name and endpoint of s, borrowed. */
 const char *store_name(const struct store *s);
 const char *store_endpoint(const struct store *s);
 

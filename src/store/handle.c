@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/wire_impl.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BUFFER_SIZE   (512L * 1024) /* doc/design/store.md: less costs a fifth more CPU */
+#define REFUSAL_MAX   65536         /* bytes of an error's document that are kept */
+#define EXPECT_WAIT   1000L         /* ms for a 100 before the body is sent anyway */
+#define CA_TLS_OLDEST CURL_SSLVERSION_TLSv1_2
+
+static size_t on_header(char *p, size_t size, size_t n, void *arg)
+{
+    struct transfer *t = arg;
+    head_line(&t->head, p, size * n);
+    return size * n;
+}
+
+static bool good(const struct transfer *t)
+{
+    return t->head.reply.status >= 200 && t->head.reply.status < 300;
+}
+
+static size_t on_body(char *p, size_t size, size_t n, void *arg)
+{
+    struct transfer *t = arg;
+    n *= size;
+    if (!good(t)) {
+        size_t room = t->doc.len < REFUSAL_MAX ? REFUSAL_MAX - t->doc.len : 0;
+        buf_add(&t->doc, p, n < room ? n : room);
+        return n;
+    }
+    bool direct = t->out != NULL;
+    size_t room = direct ? t->out_size - t->got : t->doc_max - t->doc.len;
+    if (n > room) {
+        t->overflow = true;
+        return 0;
+    }
+    if (direct) {
+        memcpy((char *)t->out + t->got, p, n);
+        t->got += n;
+    } else {
+        buf_add(&t->doc, p, n);
+    }
+    return n;
+}
+
+static size_t on_read(char *p, size_t size, size_t n, void *arg)
+{
+    struct transfer *t = arg;
+    n *= size;
+    if (n > t->size - t->sent)
+        n = t->size - t->sent;
+    if (n > 0)
+        memcpy(p, (const char *)t->body + t->sent, n);
+    t->sent += n;
+    return n;
+}
+
+/* curl begins a body anew by itself when a connection that it used again turns out dead. */
+static int on_seek(void *arg, curl_off_t offset, int origin)
+{
+    struct transfer *t = arg;
+    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > t->size)
+        return CURL_SEEKFUNC_FAIL;
+    t->sent = (size_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
+
+/* The handle's data is the wire: connections outlive transfers. */
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    (void)purpose;
+    int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+    if (fd < 0)
+        return CURL_SOCKET_BAD;
+    wire_socket_opened(arg, fd);
+    return fd;
+}
+
+static int on_close(void *arg, curl_socket_t fd)
+{
+    wire_socket_closed(arg, fd);
+    return close(fd);
+}
+
+static int on_connected(void *arg, char *peer_ip, char *ip, int peer_port, int port)
+{
+    (void)peer_ip;
+    (void)peer_port;
+    wire_watch_begin(arg, ip, port);
+    return CURL_PREREQFUNC_OK;
+}
+
+static CURLcode set_callbacks(CURL *e, struct transfer *t)
+{
+    CURLcode rc = curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+    rc |= curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+    rc |= curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+    rc |= curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+    rc |= curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
+    rc |= curl_easy_setopt(e, CURLOPT_READDATA, t);
+    rc |= curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
+    rc |= curl_easy_setopt(e, CURLOPT_SEEKDATA, t);
+    rc |= curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open);
+    rc |= curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t->wire);
+    rc |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    rc |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, t->wire);
+    rc |= curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_connected);
+    rc |= curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
+    rc |= curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->text);
+    return rc;
+}
+
+static CURLcode set_wire(CURL *e, const struct wire_config *config)
+{
+    CURLcode rc = curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    rc |= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    rc |= curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+    rc |= curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
+    rc |= curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    rc |= curl_easy_setopt(e, CURLOPT_HTTP09_ALLOWED, 0L);
+    rc |= curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, (long)config->connect_timeout_s);
+    rc |= curl_easy_setopt(e, CURLOPT_EXPECT_100_TIMEOUT_MS, EXPECT_WAIT);
+    rc |= curl_easy_setopt(e, CURLOPT_BUFFERSIZE, BUFFER_SIZE);
+    rc |= curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, BUFFER_SIZE);
+    rc |= curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+    rc |= curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
+    rc |= curl_easy_setopt(e, CURLOPT_USERAGENT, "firn/" FIRN_VERSION);
+    rc |= curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CA_TLS_OLDEST);
+    rc |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, config->tls_verify ? 1L : 0L);
+    rc |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, config->tls_verify ? 2L : 0L);
+    if (config->ca_file != NULL) {
+        rc |= curl_easy_setopt(e, CURLOPT_CAINFO, config->ca_file);
+        rc |= curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
+    }
+    return rc;
+}
+
+static CURLcode set_request(CURL *e, struct transfer *t)
+{
+    CURLcode rc = curl_easy_setopt(e, CURLOPT_URL, t->url);
+    rc |= curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
+    if (t->body != NULL) {
+        rc |= curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
+        rc |= curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)t->size);
+    } else if (strcmp(t->method, "HEAD") == 0) {
+        rc |= curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
+        return rc;
+    }
+    rc |= curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, t->method);
+    return rc;
+}
+
+int wire_prepare(const struct wire_config *config, struct transfer *t)
+{
+    curl_easy_reset(t->easy);
+    CURLcode rc = set_wire(t->easy, config);
+    rc |= set_callbacks(t->easy, t);
+    rc |= set_request(t->easy, t);
+    return rc == CURLE_OK ? 0 : -ENOMEM;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the wire: what its thread (wire.c), the settings and callbacks of a handle (handle.c) and
+ * the look at progress (progress.c) share.
+ */
+#ifndef STORE_WIRE_IMPL_H
+#define STORE_WIRE_IMPL_H
+
+#include "store/store_impl.h"
+
+/* Room for open sockets: one a connection, and some that are tried beside it. */
+#define WIRE_SOCKETS(config) (4 * (size_t)(config)->connections)
+
+struct wire {
+    struct wire_config config;
+    pthread_mutex_t lock; /* waiting, idle, stop, every transfer's done */
+    pthread_cond_t pause;
+    struct transfer *waiting, **waiting_end; /* for a connection */
+    CURL **idle;
+    size_t nidle;
+    bool stop, started;
+    _Atomic bool woken;
+    pthread_t thread;
+    /* the I/O thread's own */
+    CURLM *multi;
+    struct transfer *active;
+    unsigned nactive;
+    int *sockets; /* open ones */
+    size_t nsockets;
+};
+
+/* Sets t->easy up for t. Returns 0, or -ENOMEM. The caller's thread. */
+int wire_prepare(const struct wire_config *config, struct transfer *t);
+
+/* Remembers a socket, or forgets it when it is closed. The I/O thread. */
+void wire_socket_opened(struct wire *w, int fd);
+void wire_socket_closed(struct wire *w, int fd);
+
+/* The connection of t is there (ip and port are its local end): watching begins. */
+void wire_watch_begin(struct transfer *t, const char *ip, int port);
+
+/* Whether t has not moved for stall_timeout, or less than min_speed over it. */
+bool wire_stalled(const struct wire_config *config, struct transfer *t, int64_t now);
+
+#endif
