@@ -60,8 +60,7 @@ void membudget_free(struct membudget *b)
     free(b);
 }
 
-/* What a block of size bytes is charged. */
-static size_t charge(size_t size)
+size_t membudget_charge(size_t size)
 {
     return size < LARGE ? size : (size + GRAIN - 1) / GRAIN * GRAIN;
 }
@@ -111,7 +110,7 @@ static void *small_block(struct membudget *b, size_t size)
 
 static int lend(struct membudget *b, size_t size, uint64_t later, struct memblock *m)
 {
-    size_t charged = charge(size);
+    size_t charged = membudget_charge(size);
     if (size == 0)
         return 0;
     m->data = size < LARGE ? small_block(b, size) : large_block(b, later, &charged);
@@ -146,7 +145,7 @@ static int lend_all(struct membudget *b, size_t n, const size_t *sizes, uint64_t
 {
     int rc = 0;
     for (size_t i = 0; i < n && rc == 0; i++) {
-        total -= charge(sizes[i]);
+        total -= membudget_charge(sizes[i]);
         rc = lend(b, sizes[i], total, &out[i]);
     }
     for (size_t i = 0; i < n && rc != 0; i++)
@@ -193,7 +192,7 @@ int membudget_get(struct membudget *b, size_t n, const size_t *sizes, struct mem
 {
     uint64_t total = 0;
     for (size_t i = 0; i < n; i++) {
-        total += charge(sizes[i]);
+        total += membudget_charge(sizes[i]);
         out[i] = (struct memblock){0};
     }
     if (total > b->bound)

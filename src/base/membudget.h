@@ -26,6 +26,9 @@ struct memblock {
 /* A budget of bound (> 0) bytes. Never NULL. Free with membudget_free. */
 struct membudget *membudget_new(uint64_t bound);
 
+/* What a block of size bytes takes of a budget: size, or a little more. */
+size_t membudget_charge(size_t size);
+
 /* Frees b and what it keeps; every block must be back. NULL is allowed. */
 void membudget_free(struct membudget *b);
 

@@ -66,7 +66,9 @@ struct s3_piece {
     struct uuid id;
     const char *label; /* tier_object.label, or "" */
     bool complete;     /* a copy: its manifest or sole object is there, and all its chunks */
-    const char *fs;    /* of a complete copy, or of any object of it; "" unknown */
+    bool damaged;   /* not complete although a manifest is there: a copy that is hurt or cannot be
+                       read now, not the rest of a put that failed */
+    const char *fs; /* of a complete copy, or of any object of it; "" unknown */
     uint64_t objects;
     uint64_t bytes;                       /* as stored */
     int64_t newest_ns;                    /* Last-Modified of its newest object */
