@@ -58,7 +58,7 @@ static void to_garbage(struct verify *v, const struct index_copy *c, const char 
 /* Whether the tier has c as it should be; what is wrong stands in err. */
 static int check_copy(struct verify *v, const struct index_copy *c, struct err *err)
 {
-    struct tier_location loc = {.key = (char *)(uintptr_t)c->key};
+    const struct tier_location loc = row_location(c);
     struct tier_digest want = {.alg = DIGEST_XXH3_128};
     uint64_t size = c->size;
     if ((tier_caps(v->l->tier) & TIER_CAN_GET) == 0)

@@ -153,7 +153,7 @@ static enum proof prove(struct mover *m, const struct index_copy *c)
 
 static int delete_copy(struct mover *m, const struct index_copy *c, struct err *err)
 {
-    struct tier_location loc = {.key = (char *)(uintptr_t)c->key};
+    const struct tier_location loc = row_location(c);
     int rc = 0;
     bool plain = strncmp(c->key, S3_PLAIN_PREFIX, strlen(S3_PLAIN_PREFIX)) == 0;
     if (!plain && (tier_caps(m->own->tier) & TIER_CAN_REMOVE)) /* objects of others stay theirs */

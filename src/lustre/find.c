@@ -42,6 +42,8 @@ struct index_copy copy_row(const struct mover_lane *l, const struct lu_fid *fid,
                              .fid = *fid,
                              .kind = tier_kind(l->tier),
                              .key = c->loc.key,
+                             .block = c->loc.block,
+                             .last_block = c->loc.last_block,
                              .path = "",
                              .size = c->size,
                              .mtime_ns = c->mtime_ns,
@@ -52,12 +54,13 @@ struct index_copy copy_row(const struct mover_lane *l, const struct lu_fid *fid,
 
 static void from_row(const struct index_copy *row, struct copy *out)
 {
-    *out = (struct copy){.id = row->id,
-                         .loc = {.key = xstrdup(row->key)},
-                         .size = row->size,
-                         .mtime_ns = row->mtime_ns,
-                         .has_digest = row->has_digest,
-                         .indexed = true};
+    *out = (struct copy){
+        .id = row->id,
+        .loc = {.key = xstrdup(row->key), .block = row->block, .last_block = row->last_block},
+        .size = row->size,
+        .mtime_ns = row->mtime_ns,
+        .has_digest = row->has_digest,
+        .indexed = true};
     memcpy(out->digest, row->digest, sizeof(out->digest));
 }
 

@@ -17,6 +17,13 @@ enum { DIGEST_BYTES = 16, STRINGS = 3 };
 #define GARBAGE_LIBRARY "none"
 #define GARBAGE_BARCODE "garbage"
 
+/* What stands in the place of a file handle. */
+struct handle {
+    struct lu_fid fid; /* with its version, which inode and generation have no room for */
+    uint64_t last_block;
+} __attribute__((packed));
+_Static_assert(sizeof(struct handle) <= CATALOG_HANDLE_MAX, "handle");
+
 struct index {
     struct catalog *cat;
     struct uuid fs;
@@ -81,8 +88,9 @@ static void archive_row(const struct index *ix, const struct index_copy *c,
                                   .digest_len = c->has_digest ? DIGEST_BYTES : 0,
                                   .created_ns = c->created_ns};
     memcpy(a->digest, c->digest, DIGEST_BYTES);
-    a->handle_len = sizeof(c->fid);
-    memcpy(a->handle, &c->fid, sizeof(c->fid));
+    const struct handle h = {c->fid, c->last_block};
+    a->handle_len = sizeof(h);
+    memcpy(a->handle, &h, sizeof(h));
 }
 
 static void copy_row(const struct index *ix, const struct index_copy *c, struct catalog_copy *o)
@@ -90,6 +98,7 @@ static void copy_row(const struct index *ix, const struct index_copy *c, struct 
     *o = (struct catalog_copy){.archive = c->id,
                                .copy_no = 1,
                                .path = c->key,
+                               .byte_offset = c->block,
                                .length = c->size,
                                .created_ns = c->created_ns};
     (void)strncpy(o->tier, c->kind, sizeof(o->tier) - 1);
@@ -126,12 +135,17 @@ static void list_add(struct index_copies *l, const struct catalog_archive *a,
                              .fid = {.seq = a->ino, .oid = a->gen},
                              .kind = s[0],
                              .key = s[1],
+                             .block = c->byte_offset,
                              .path = s[2],
                              .size = a->size,
                              .mtime_ns = a->mtime_ns,
                              .created_ns = a->created_ns};
-    if (a->handle_len == sizeof(o->fid))
-        memcpy(&o->fid, a->handle, sizeof(o->fid));
+    if (a->handle_len == sizeof(struct handle)) {
+        struct handle h;
+        memcpy(&h, a->handle, sizeof(h));
+        o->fid = h.fid;
+        o->last_block = h.last_block;
+    }
     if (a->digest_alg == DIGEST_XXH3_128 && a->digest_len == DIGEST_BYTES) {
         o->has_digest = true;
         memcpy(o->digest, a->digest, DIGEST_BYTES);

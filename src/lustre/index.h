@@ -29,7 +29,8 @@ struct index_copy {
     struct uuid id;
     struct lu_fid fid;
     const char *kind; /* of its tier */
-    const char *key;  /* tier_location.key */
+    const char *key;  /* tier_location.key; the numbers of it that the s3 kind gives follow */
+    uint64_t block, last_block;
     const char *path; /* a name when it was archived, or "" */
     uint64_t size;
     int64_t mtime_ns;

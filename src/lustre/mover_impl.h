@@ -93,6 +93,13 @@ bool is_foreign(const char *key);
 struct index_copy copy_row(const struct mover_lane *l, const struct lu_fid *fid,
                            const struct copy *c);
 
+/* Where the copy of a row is. Borrows from row. */
+static inline struct tier_location row_location(const struct index_copy *row)
+{
+    return (struct tier_location){
+        .key = (char *)(uintptr_t)row->key, .block = row->block, .last_block = row->last_block};
+}
+
 /* ---- files on Lustre (stub.c) --------------------------------------------------------------- */
 
 /* Opens the file fid for its attributes; nothing is restored. Returns a descriptor, -ENOENT when

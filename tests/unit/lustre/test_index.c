@@ -52,6 +52,8 @@ static struct index_copy copy(const struct lu_fid *fid, const char *key, int64_t
                            .fid = *fid,
                            .kind = "s3",
                            .key = key,
+                           .block = 77,
+                           .last_block = 1ULL << 40,
                            .path = "dir/a",
                            .size = 12345,
                            .mtime_ns = -17,
@@ -80,6 +82,8 @@ static void a_copy_comes_back_as_it_was_put(void **state)
     assert_true(l.v[0].has_digest);
     assert_memory_equal(l.v[0].digest, c.digest, sizeof(c.digest));
     assert_int_equal(l.v[0].garbage_ns, 0);
+    assert_int_equal(l.v[0].block, 77);
+    assert_true(l.v[0].last_block == 1ULL << 40);
 }
 
 static void copies_of_a_file_come_newest_first_and_no_others(void **state)
