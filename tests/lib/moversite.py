@@ -228,3 +228,16 @@ lustre = {{ state_dir = "{self.state}/lustre"; garbage_delay = {self.garbage_del
         data = bytearray(r['Body'].read())
         data[len(data) // 2] ^= 1
         client.put_object(Bucket=o[0], Key=o[1], Body=bytes(data), Metadata=r['Metadata'], ContentType=r['ContentType'])
+
+    def lose_index(self):
+        """The index of copies is gone; the copytool must not run."""
+        shutil.rmtree(os.path.join(self.state, 'lustre', 'catalog'))
+
+    def forget(self, name):
+        """The file stays archived, but all that firn has of it is gone: as when another copytool had archived it."""
+        key = self.key(name)
+        os.removexattr(self.lustre.path(name), 'trusted.firn')
+        self.stop()
+        self.destroy(key)
+        self.lose_index()
+        self.start()
