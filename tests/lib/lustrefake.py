@@ -32,7 +32,8 @@ VERSIONS = ('2.12', '2.15', '2.17', '2.17.57')
 class LustreFake:
     """fs: 'xfs' (restores are reflinks: fast), 'ext4', 'btrfs' on a loop device, or None for directory (an existing
     one, or a new one under /var/tmp). settings: any of `settings()`, e.g. max_requests, loop_period_ms, timeout_ms,
-    no_retry, non_blocking_restore, raolu, stall_limit_ms. max_requests is 100 here (the MDT's own default is 3)."""
+    no_retry, non_blocking_restore, raolu, stall_limit_ms,
+    kernel_reads (plain reads of released files by any process wait for a restore, instead of seeing zeros). max_requests is 100 here (the MDT's own default is 3)."""
 
     def __init__(self, version='2.17.57', fs='xfs', size='4G', fsname='lustre', directory=None, library=None, **settings):
         self.version, self.fs, self.size, self.fsname, self.directory = version, fs, size, fsname, directory

@@ -2,6 +2,7 @@
 """The flows of the fake Lustre, with a copytool played by hand, on each version."""
 import errno
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -98,6 +99,34 @@ def test_a_second_reader_waits_for_the_same_restore(lustre):
             check(ct.ready(0.2), False)
             check(NullStore(ct, store).restore(item), 0)
         check(one + two, [b'hello', b'hello'])
+
+
+def test_plain_reads_and_writes_of_any_process_wait_with_kernel_reads(lustre):
+    """By reading; the errno of a failure is not Lustre's."""
+    with version(lustre, kernel_reads=True):
+        store = archived(lustre, NAME)
+        with tool(lustre) as ct:
+            for command, after in ((['cat', lustre.path(NAME)], b'hello'),
+                                   (['dd', 'if=/dev/zero', 'of=' + lustre.path(NAME), 'bs=1', 'count=1', 'conv=notrunc'], b'\0ello')):
+                lustre.release(NAME)
+                os.stat(lustre.path(NAME))  # asks for nothing
+                os.getxattr(lustre.path(NAME), 'lustre.lov')
+                check(ct.ready(0.05), False)
+                with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as p:
+                    item, = ct.items(1)
+                    check(p.poll(), None)
+                    check(NullStore(ct, store).restore(item), 0)
+                    out = p.stdout.read()
+                check((p.returncode, out if command[0] == 'cat' else b''), (0, b'hello' if command[0] == 'cat' else b''))
+                check(open(lustre.path(NAME), 'rb').read(), after)
+            lustre.archive(NAME)
+            check(NullStore(ct, store).serve(1), [0])
+            lustre.release(NAME)
+            with subprocess.Popen(['cat', lustre.path(NAME)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as p:
+                check(ct.begin(ct.items(1)[0])[1].end(errno.EIO), 0)
+            check(p.returncode, 1)
+        lustre.set_state(NAME, set=0x40)  # lost: nothing can wait for it
+    subprocess.run(['rm', '-f', lustre.path(NAME)], check=True)
 
 
 def test_without_protection_two_readers_queue_two_restores(lustre):

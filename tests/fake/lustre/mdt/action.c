@@ -135,6 +135,15 @@ static void close_record(struct mdt *m, struct mdt_req *q, enum mdt_status statu
     request_finish(m, q, purged ? MDT_CANCELED : status, errval);
 }
 
+static void unwatch(struct mdt *m, const struct mdt_file *f)
+{
+    int fd = m->fan > 0 ? file_open(m, f, O_RDONLY) : -1;
+    if (fd < 0)
+        return;
+    watch_remove(m, fd);
+    (void)close(fd);
+}
+
 static void apply_success(struct mdt *m, const struct mdt_req *q, uint64_t dv)
 {
     struct mdt_file *f = q->file;
@@ -147,6 +156,7 @@ static void apply_success(struct mdt *m, const struct mdt_req *q, uint64_t dv)
         f->arch_ver = dv;
         break;
     case HSMA_RESTORE:
+        unwatch(m, f);
         file_settle(m, f);
         f->states &= ~(uint32_t)HS_RELEASED;
         f->arch_ver = f->dv;

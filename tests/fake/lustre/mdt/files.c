@@ -178,6 +178,7 @@ int file_release(struct mdt *m, struct mdt_file *f)
     if (ftruncate(fd, 0) != 0 || ftruncate(fd, st.st_size) != 0 || futimens(fd, times) != 0)
         return -errno;
     f->states |= HS_RELEASED;
+    watch_add(m, fd);
     return 0;
 }
 

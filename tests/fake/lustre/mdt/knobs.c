@@ -27,12 +27,25 @@ static const struct knob {
     {                                                                                              \
 #n, KNOB_BOOL, offsetof(struct mdt_settings, f.n)                                          \
     }
-    INT(max_requests),    INT(loop_period_ms),    INT(wake_ms),
-    INT(grace_ms),        INT(timeout_ms),        INT(default_archive),
-    INT(stall_limit_ms),  BOOL(no_retry),         BOOL(non_blocking_restore),
-    BOOL(raolu),          FEATURE(dup_filter),    FEATURE(restore_protect),
-    FEATURE(remove_open), FEATURE(restore_dfid),  FEATURE(recv_whole),
-    FEATURE(fail_dirty),  FEATURE(blocking_flag), FEATURE(merge_extents),
+    INT(max_requests),
+    INT(loop_period_ms),
+    INT(wake_ms),
+    INT(grace_ms),
+    INT(timeout_ms),
+    INT(default_archive),
+    INT(stall_limit_ms),
+    BOOL(no_retry),
+    BOOL(non_blocking_restore),
+    BOOL(raolu),
+    BOOL(kernel_reads),
+    FEATURE(dup_filter),
+    FEATURE(restore_protect),
+    FEATURE(remove_open),
+    FEATURE(restore_dfid),
+    FEATURE(recv_whole),
+    FEATURE(fail_dirty),
+    FEATURE(blocking_flag),
+    FEATURE(merge_extents),
 };
 enum { KNOBS = sizeof knobs / sizeof knobs[0] };
 
@@ -88,7 +101,7 @@ int knobs_set(struct mdt *m, const char *name, const cJSON *value)
         else
             return -EINVAL;
         m->want_pass = true;
-        return 0;
+        return m->set.kernel_reads ? watch_start(m) : 0;
     }
     return -EINVAL;
 }

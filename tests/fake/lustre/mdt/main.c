@@ -23,6 +23,7 @@ enum { EVENTS = 64 };
 #define TAG_LIBRARY (UINT32_MAX - 1)
 #define TAG_CONTROL (UINT32_MAX - 2)
 #define TAG_DONE    (UINT32_MAX - 3)
+#define TAG_READ    (UINT32_MAX - 4)
 
 int64_t mdt_now_ms(void)
 {
@@ -114,6 +115,8 @@ static void handle(struct mdt *m, const struct epoll_event *ev, int library, int
         server_accept(m, control, true);
     else if (tag == TAG_DONE)
         swap_done(m);
+    else if (tag == TAG_READ)
+        watch_input(m);
     else
         agent_reap(m);
 }
@@ -159,7 +162,7 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)umask(0);
     m.epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (m.epoll < 0 || pipe2(m.done_pipe, O_CLOEXEC) != 0)
+    if (m.epoll < 0 || pipe2(m.done_pipe, O_CLOEXEC) != 0 || pipe2(m.fan_pipe, O_CLOEXEC) != 0)
         fail("start");
     open_mount(&m, mount);
     share_armed(&m, path);
@@ -170,6 +173,7 @@ int main(int argc, char **argv)
     watch(&m, library, TAG_LIBRARY);
     watch(&m, control, TAG_CONTROL);
     watch(&m, m.done_pipe[0], TAG_DONE);
+    watch(&m, m.fan_pipe[0], TAG_READ);
     run(&m, library, control);
     (void)unlink(path);
     (void)unlink(ctl);

@@ -41,6 +41,7 @@ struct mdt_settings {
     bool no_retry;             /* policy NoRetryAction */
     bool non_blocking_restore; /* policy NonBlockingRestore */
     bool raolu;                /* remove_archive_on_last_unlink */
+    bool kernel_reads;         /* plain reads of released files wait, too */
     int64_t stall_limit_ms;
     struct mdt_features f;
 };
@@ -138,6 +139,7 @@ struct mdt_waiter {
     int64_t number;
     int64_t deadline_ms; /* 0: never */
     bool failed;         /* its restore failed */
+    int event;           /* > 0: of the kernel, instead of conn */
     cJSON *cmd;          /* what to go on with once the data are there, or NULL */
     struct mdt_waiter *prev, *next;
 };
@@ -186,6 +188,7 @@ struct mdt {
     } mangle;
     _Atomic uint32_t *armed;
     int epoll, done_pipe[2];
+    int fan, fan_pipe[2]; /* fan 0: not asked for */
     struct kuc *kuc;
     bool quit;
 };
@@ -318,6 +321,9 @@ void swap_done(struct mdt *m);
 /* Makes conn wait until f has its data; queues an implicit restore. cmd (handed over) is run
  * after. Returns 0: there already, 1: waiting, or -errno. */
 int reader_open(struct mdt *m, struct mdt_file *f, uint64_t conn, cJSON *cmd, int64_t timeout_ms);
+/* Makes a read that the kernel holds (descriptor event, handed over on success) wait for f's data.
+ * Returns 0, or -errno. */
+int reader_block(struct mdt *m, struct mdt_file *f, int event);
 /* Adds another kind of waiter. */
 void reader_wait(struct mdt *m, enum mdt_wait kind, uint64_t conn, uint64_t cookie, int64_t number,
                  int64_t timeout_ms);
@@ -325,6 +331,17 @@ void reader_wait(struct mdt *m, enum mdt_wait kind, uint64_t conn, uint64_t cook
 void reader_fail(struct mdt *m, const struct mdt_file *f);
 /* Answers those whose wait is over. */
 void reader_check(struct mdt *m);
+
+/* -- watch.c --------------------------------------------------------------------------------- */
+/* Begins to listen for plain reads of released files. Returns 0, or -errno. */
+int watch_start(struct mdt *m);
+/* Reads and writes of the inode of fd shall wait; they pass again. */
+void watch_add(const struct mdt *m, int fd);
+void watch_remove(const struct mdt *m, int fd);
+/* Takes one read from the listener. */
+void watch_input(struct mdt *m);
+/* Lets the read of event go on (rc >= 0) or fail, and closes event. */
+void watch_answer(const struct mdt *m, int event, int rc);
 
 /* -- server.c -------------------------------------------------------------------------------- */
 /* Takes a new connection, or what a connection sent. */

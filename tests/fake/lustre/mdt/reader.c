@@ -17,6 +17,29 @@ static struct mdt_waiter *add(struct mdt *m, enum mdt_wait kind, uint64_t conn, 
     return w;
 }
 
+/* Queues the implicit restore of a reader. Returns 0, or -errno when there can be none. */
+static int ask_restore(struct mdt *m, struct mdt_file *f)
+{
+    if (!(f->states & HS_ARCHIVED) || (f->states & HS_LOST))
+        return -ENODATA;
+    bool running = request_live(f, HSMA_RESTORE) != NULL;
+    if (!running || !(m->set.f.restore_protect || m->set.f.dup_filter))
+        (void)request_new(m, HSMA_RESTORE, f, &f->fid, f->archive_id,
+                          m->set.f.blocking_flag ? HSM_REQ_BLOCKING : 0, NULL, 0);
+    return 0;
+}
+
+int reader_block(struct mdt *m, struct mdt_file *f, int event)
+{
+    int rc = ask_restore(m, f);
+    if (rc != 0)
+        return rc;
+    struct mdt_waiter *w = add(m, MDT_WAIT_DATA, 0, 0);
+    w->file = f;
+    w->event = event;
+    return 0;
+}
+
 int reader_open(struct mdt *m, struct mdt_file *f, uint64_t conn, cJSON *cmd, int64_t timeout_ms)
 {
     auto_json cJSON *owned = cmd;
@@ -26,12 +49,9 @@ int reader_open(struct mdt *m, struct mdt_file *f, uint64_t conn, cJSON *cmd, in
         ctl_continue(m, conn, take_ptr(owned));
         return 0;
     }
-    if (!(f->states & HS_ARCHIVED) || (f->states & HS_LOST))
-        return -ENODATA;
-    bool running = request_live(f, HSMA_RESTORE) != NULL;
-    if (!running || !(m->set.f.restore_protect || m->set.f.dup_filter))
-        (void)request_new(m, HSMA_RESTORE, f, &f->fid, f->archive_id,
-                          m->set.f.blocking_flag ? HSM_REQ_BLOCKING : 0, NULL, 0);
+    int rc = ask_restore(m, f);
+    if (rc != 0)
+        return rc;
     struct mdt_waiter *w = add(m, MDT_WAIT_DATA, conn, timeout_ms);
     w->file = f;
     w->cmd = take_ptr(owned);
@@ -117,7 +137,9 @@ void reader_check(struct mdt *m)
         if (rc == 0)
             continue;
         DL_DELETE(m->waiters, w);
-        if (rc < 0)
+        if (w->event > 0)
+            watch_answer(m, w->event, rc);
+        else if (rc < 0)
             server_answer(m, w->conn, ctl_result(rc));
         else if (w->cmd != NULL)
             ctl_continue(m, w->conn, take_ptr(w->cmd));

@@ -231,6 +231,7 @@ static int op_import(struct mdt *m, struct call *k)
     f->states = HS_EXISTS | HS_ARCHIVED | HS_RELEASED;
     f->archive_id = (uint32_t)k->c->num;
     f->arch_ver = f->dv;
+    watch_add(m, *k->fd);
     k->r->fid = f->fid;
     return 0;
 }
