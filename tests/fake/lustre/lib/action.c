@@ -190,12 +190,12 @@ int llapi_hsm_action_get_fd(const void *hcp)
     int rc = lib_fault("get_fd");
     if (rc != 0)
         return rc;
-    const struct lib_cp *cp = lib_cp_check(hcp);
+    struct lib_cp *cp = lib_cp_check(hcp);
     if (cp == NULL || (cp->hai.action != HSMA_ARCHIVE && cp->hai.action != HSMA_RESTORE))
         return -EINVAL;
     int fd = fcntl(cp->fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    lib_fd_given(fd);
+    lib_fd_given(cp, fd);
     return fd;
 }

@@ -108,7 +108,7 @@ int llapi_hsm_copytool_unregister(void **priv)
     (void)lib_call(&c, NULL, 0, -1, &r, NULL, 0, NULL);
     free_ct(ct);
     *priv = NULL;
-    lib_fd_audit();
+    lib_fd_audit(2);
     return rc;
 }
 

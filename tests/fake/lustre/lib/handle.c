@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { QUARANTINE = 8192, FDS = 65536 };
@@ -14,6 +15,8 @@ static size_t quarantine_next;
 static struct {
     dev_t dev;
     ino_t ino; /* 0: not given */
+    const struct lib_cp *cp;
+    time_t ended; /* when its action ended; 0: not yet */
 } given[FDS];
 
 struct lib_cp *lib_cp_new(const struct hsm_action_item *hai)
@@ -40,10 +43,29 @@ struct lib_cp *lib_cp_check(const void *p)
     return NULL;
 }
 
+static time_t now(void)
+{
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec;
+}
+
+static void mark_ended(const struct lib_cp *cp)
+{
+    (void)pthread_mutex_lock(&lock);
+    for (int i = 0; i < LIB_CP_FDS; i++) {
+        int fd = cp->given[i] - 1;
+        if (fd >= 0 && given[fd].cp == cp)
+            given[fd].ended = now();
+    }
+    (void)pthread_mutex_unlock(&lock);
+}
+
 void lib_cp_free(struct lib_cp *cp)
 {
     if (cp->fd >= 0)
         (void)close(cp->fd);
+    mark_ended(cp);
     memset(cp, 0xA9, sizeof *cp);
     cp->magic = LIB_POISON;
     (void)pthread_mutex_lock(&lock);
@@ -54,7 +76,7 @@ void lib_cp_free(struct lib_cp *cp)
     free(oldest);
 }
 
-void lib_fd_given(int fd)
+void lib_fd_given(struct lib_cp *cp, int fd)
 {
     struct stat st;
     if (fd < 0 || fd >= FDS || fstat(fd, &st) != 0)
@@ -62,16 +84,24 @@ void lib_fd_given(int fd)
     (void)pthread_mutex_lock(&lock);
     given[fd].dev = st.st_dev;
     given[fd].ino = st.st_ino;
+    given[fd].cp = cp;
+    given[fd].ended = 0;
+    for (int i = 0; i < LIB_CP_FDS; i++) {
+        if (cp->given[i] != 0 && cp->given[i] != fd + 1)
+            continue;
+        cp->given[i] = fd + 1;
+        break;
+    }
     (void)pthread_mutex_unlock(&lock);
 }
 
-void lib_fd_audit(void)
+void lib_fd_audit(int patience_s)
 {
     int leaked = 0;
     (void)pthread_mutex_lock(&lock);
     for (int fd = 0; fd < FDS; fd++) {
         struct stat st;
-        if (given[fd].ino == 0)
+        if (given[fd].ino == 0 || given[fd].ended == 0 || now() - given[fd].ended < patience_s)
             continue;
         if (fstat(fd, &st) == 0 && st.st_dev == given[fd].dev && st.st_ino == given[fd].ino)
             leaked++;
@@ -84,5 +114,5 @@ void lib_fd_audit(void)
 
 __attribute__((destructor)) static void audit_at_exit(void)
 {
-    lib_fd_audit();
+    lib_fd_audit(0);
 }

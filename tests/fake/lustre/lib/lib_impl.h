@@ -31,12 +31,15 @@ struct lib_ct {
     int ids[];
 };
 
+enum { LIB_CP_FDS = 8 };
+
 /* One action between begin and end. */
 struct lib_cp {
     uint64_t magic;
     struct hsm_action_item hai; /* the head only: data are not kept */
     uint64_t dv;
-    int fd; /* source of an archive, volatile of a restore, or -1 */
+    int fd;                /* source of an archive, volatile of a restore, or -1 */
+    int given[LIB_CP_FDS]; /* 1 + each descriptor that get_fd gave out, as far as there is room */
 };
 
 #define LIB_CT_MAGIC      UINT64_C(0xC0B7001600000001)
@@ -72,11 +75,13 @@ LIB_MODULE struct lib_cp *lib_cp_check(const void *p);
 /* Closes and poisons a handle; its memory stays in quarantine so that late use is seen. */
 LIB_MODULE void lib_cp_free(struct lib_cp *cp);
 
-/* Remembers that descriptor fd was given to the caller, to see later whether it was closed. */
-LIB_MODULE void lib_fd_given(int fd);
+/* Remembers that descriptor fd was given to the caller of cp, to see later whether it was closed.
+ */
+LIB_MODULE void lib_fd_given(struct lib_cp *cp, int fd);
 
-/* Reports every given descriptor that is still open and forgets them. */
-LIB_MODULE void lib_fd_audit(void);
+/* Reports every given descriptor that is still open at least patience_s after the end of its
+ * action, and forgets it. */
+LIB_MODULE void lib_fd_audit(int patience_s);
 
 /* Stages of an action for the event FIFO. */
 enum lib_stage { LIB_START, LIB_RUNNING, LIB_FINISH, LIB_CANCEL, LIB_ERROR };
