@@ -284,6 +284,12 @@ static unsigned least(int64_t a, int64_t b)
     return (unsigned)(a < b ? a : b);
 }
 
+/* Garbage is looked for as often as a short delay asks for, and once a minute otherwise. */
+static unsigned collect_ms(int64_t delay_s)
+{
+    return least(delay_s > 0 ? delay_s * MS_PER_S : MS_PER_S, 60 * MS_PER_S);
+}
+
 static void fill_config(const struct tool *t, struct copytool_config *c)
 {
     const struct conf_lustre *l = &t->conf->lustre;
@@ -305,6 +311,7 @@ static void fill_config(const struct tool *t, struct copytool_config *c)
         .heartbeat_ms = (unsigned)(l->heartbeat_s * MS_PER_S),
         .update_ms = (unsigned)(t->o.update_s * MS_PER_S),
         .drain_ms = (unsigned)(l->drain_s * MS_PER_S),
+        .collect_ms = collect_ms(l->garbage_delay_s),
         .metrics_file = l->metrics_file,
         .event_fifo = t->o.event_fifo,
         .abort_on_error = t->o.abort_on_error,

@@ -171,8 +171,7 @@ def test_a_plain_object_is_imported_and_stays_where_it_is(s):
                                 'file-mtime': '1500000000123456789ns'})
     client.put_object(Bucket=bucket, Key='fsx/dir/', Body=b'')
     s.stop()
-    driver = 'FIRN_CT_DRIVER' in os.environ
-    s.admin('import' if driver else '--import', f's3://{bucket}/fsx', s.lustre.path('fsx'))
+    s.admin('--import', f's3://{bucket}/fsx', s.lustre.path('fsx'))
     s.start()
     st = os.stat(s.lustre.path('fsx/dir/file'))
     assert (st.st_uid, st.st_gid, st.st_mode & 0o7777, st.st_mtime_ns) == (1234, 4321, 0o640, 1500000000123456789), st

@@ -46,19 +46,12 @@ def fresh(s):
             s.write_conf()
 
 
-def modes(driver, *args):
-    """The arguments of an administrator's command."""
-    return args if 'FIRN_CT_DRIVER' in os.environ else ['--' + driver, *args[1:]]
-
-
 def verify(s, *flags, check=True):
-    if 'FIRN_CT_DRIVER' in os.environ:
-        return s.admin('verify', ''.join(f[0] for f in flags) or '-', check=check)
     return s.admin('--scrub' if 'data' in flags else '--verify', *(['--repair'] if 'repair' in flags else []), check=check)
 
 
 def rebuild(s, dst, dry=False):
-    return s.admin(*modes('rebuild', 'rebuild', dst), *(['--dry-run'] if dry else []))
+    return s.admin('--rebuild', dst, *(['--dry-run'] if dry else []))
 
 
 def test_a_fresh_file_system_gets_the_whole_tree_from_the_tier_alone(s):
@@ -116,13 +109,13 @@ def test_import_makes_a_released_file_by_fid_archive_id_and_path(s):
     s.archive(*data)
     s.stop()
     sources = {'i0/x': s.lustre.fid('i0/x'), 'i1/x': s.key('i1/x'), 'i2/x': 'i2/x', 'i3/x': 'i3'}
-    r = s.admin(*modes('import', 'import', sources['i0/x'], s.lustre.path('imported')), check=False)
+    r = s.admin('--import', sources['i0/x'], s.lustre.path('imported'), check=False)
     assert r.returncode != 0 and 'still there' in r.stdout + r.stderr, 'one copy for two files'
     for name, src in sources.items():
         os.unlink(s.lustre.path(name))
         os.rmdir(os.path.dirname(s.lustre.path(name)))
         dst = os.path.dirname(name) if src == 'i3' else name
-        s.admin(*modes('import', 'import', src, s.lustre.path('imported/' + dst)))
+        s.admin('--import', src, s.lustre.path('imported/' + dst))
     s.start()
     for name, d in data.items():
         path = 'imported/' + name
@@ -134,14 +127,14 @@ def test_import_makes_a_released_file_by_fid_archive_id_and_path(s):
 
 def test_import_leaves_a_name_that_is_taken_alone(s):
     s.lustre.write_file('taken', b'precious')
-    r = s.admin(*modes('import', 'import', key_of_deleted(s, 'spare 2'), s.lustre.path('taken')), check=False)
+    r = s.admin('--import', key_of_deleted(s, 'spare 2'), s.lustre.path('taken'), check=False)
     assert r.returncode != 0 and 'exists' in r.stdout + r.stderr, r
     assert s.lustre.read('taken') == b'precious'
     assert os.listdir(os.path.dirname(s.lustre.path('taken'))).count('taken') == 1
 
 
 def test_import_of_what_is_not_there_says_so(s):
-    r = s.admin(*modes('import', 'import', 'no/such/path', s.lustre.path('x')), check=False)
+    r = s.admin('--import', 'no/such/path', s.lustre.path('x'), check=False)
     assert r.returncode != 0 and 'no/such/path' in r.stdout + r.stderr, r
     assert not os.path.exists(s.lustre.path('x'))
 
@@ -164,12 +157,12 @@ def test_rebind_gives_the_copy_to_another_file(s):
     s.archive('old')
     s.stop()
     old = s.lustre.fid('old')
-    s.admin(*modes('import', 'import', key_of_deleted(s, 'spare'), s.lustre.path('new')))
+    s.admin('--import', key_of_deleted(s, 'spare'), s.lustre.path('new'))
     new = s.lustre.fid('new')
-    r = s.admin(*modes('rebind', 'rebind', old, new), check=False)
+    r = s.admin('--rebind', old, new, check=False)
     assert r.returncode != 0 and 'still there' in r.stdout + r.stderr, r
     os.unlink(s.lustre.path('old'))
-    s.admin(*modes('rebind', 'rebind', old, new))
+    s.admin('--rebind', old, new)
     s.start()
     assert s.lustre.read('new') == data
     s.stop()
@@ -225,7 +218,7 @@ def test_verify_collects_copies_that_no_file_needs(s):
 
 
 def test_the_highest_sequence_is_told(s):
-    out = s.admin(*(['maxseq'] if 'FIRN_CT_DRIVER' in os.environ else ['--max-sequence'])).stdout
+    out = s.admin('--max-sequence').stdout
     want = max(int(s.lustre.fid(n).split(':')[0], 16) for n in ('a', 'd/b'))
     assert int(out.split(':')[1], 16) >= want, out
 

@@ -96,21 +96,16 @@ lustre = {{ state_dir = "{self.state}/lustre"; garbage_delay = {self.garbage_del
 
     # -- the copytool ---------------------------------------------------------------------------------
     def command(self, *args):
-        driver = os.environ.get('FIRN_CT_DRIVER')
-        if driver:
-            return [driver, self.conf, self.lustre.mount, self.kind, self.root, *args]
         root = ['--hsm-root', self.root] if self.kind in ('dir', 'posix') else []
         return [firnsite.program('lhsmtool_firn'), '--config', self.conf, '--tier', self.kind, *root, *args,
                 self.lustre.mount]
 
     def start(self, crash=None, agents=1, bandwidth=None):
-        """crash: the crash point to die at. bandwidth: bytes a second, so that a test can do something meanwhile."""
+        """crash: the crash point to die at. bandwidth: bytes (whole KiB) a second, so that a test can do something meanwhile."""
         env = self.lustre.env()
-        args = ['--bandwidth', f'{bandwidth}B'] if bandwidth else []
+        args = ['--bandwidth', f'{bandwidth >> 10}K'] if bandwidth else []
         if crash:
             env['FIRN_CRASH_POINT'] = crash
-        if os.environ.get('FIRN_CT_DRIVER'):
-            args, env['DRV_BW'] = [], str(bandwidth or 0)
         with open(self.log, 'ab') as log:
             self.proc = subprocess.Popen(self.command(*args), env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         self.lustre.wait_agents(agents)
