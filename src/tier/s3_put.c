@@ -260,7 +260,13 @@ int s3_put_end(void *self, const struct tier_xattr *more, size_t nmore, struct t
 void s3_put_abort(void *self)
 {
     struct s3_lane *l = self;
-    s3_lane_stop_jobs(l);
+    /* A request that is cut off may still be carried out after what it wrote has been deleted, so
+     * those under way are let through, unless the caller is in a hurry. */
+    (void)pthread_mutex_lock(&l->lock);
+    l->failed = l->failed != 0 ? l->failed : -ECANCELED;
+    while (l->pending > 0)
+        (void)pthread_cond_wait(&l->moved, &l->lock);
+    (void)pthread_mutex_unlock(&l->lock);
     s3_sweep_put(l);
     put_over(l);
 }
