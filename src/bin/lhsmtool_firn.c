@@ -35,6 +35,7 @@ struct tool {
     char *root, *format, *state_dir, *mount;
     char fsname[FSNAME_MAX];
     int mount_fd, pid_fd, locks[2];
+    enum copytool_left left;
 };
 
 /* ---- configuration ---- */
@@ -324,19 +325,18 @@ static int serve(struct tool *t, const sigset_t *waited, struct err *err)
                                      do_restore, do_remove, do_settle,  do_collect};
     struct copytool_config config;
     struct copytool *ct = NULL;
-    bool hangs = false;
     fill_config(t, &config);
     int rc = copytool_start(&config, &ops, &ct, err);
     if (rc != 0)
         return rc;
     (void)notify_send("READY=1\nSTATUS=serving");
-    int failure = copytool_run(ct, waited, &hangs);
+    int failure = copytool_run(ct, waited, &t->left);
     (void)notify_send("STOPPING=1");
     log_info("stopped");
     if (t->o.pid_file != NULL)
         (void)unlink(t->o.pid_file);
-    if (hangs)
-        _exit(failure != 0 ? failure : EINTR); /* each action has been ended */
+    if (t->left == COPYTOOL_HANGS)
+        _exit(failure); /* each action has been ended, but some worker still uses the mover */
     return failure != 0 ? err_set(err, -failure, "stopped: %s", strerror(failure)) : 0;
 }
 
@@ -535,5 +535,7 @@ int main(int argc, char **argv)
     if (rc < 0)
         log_err("%s", e.text);
     close_all(&t);
-    return rc < 0 ? -rc : 0;
+    if (t.left != COPYTOOL_GONE)
+        _exit(-rc);
+    return -rc;
 }

@@ -14,7 +14,7 @@
 #include <time.h>
 
 #define FORCE_MS 30000 /* between being interrupted and being ended by force */
-#define LEAVE_MS 5000  /* for the reader to come out of a receive that blocks */
+#define LEAVE_MS 1000  /* for the reader to come out of a receive that blocks */
 #define RESERVE  8     /* one worker in so many is kept for readers */
 #define WAKE_UP  SIGUSR2
 
@@ -196,9 +196,10 @@ static int start_threads(struct copytool *ct, struct err *err)
     return rc != 0 ? err_sys(err, -rc, "threads") : 0;
 }
 
-static void join_all(struct copytool *ct)
+/* Joins the workers and the first n threads. */
+static void join_all(struct copytool *ct, unsigned n)
 {
-    for (unsigned i = 0; i < ct->nthreads; i++)
+    for (unsigned i = 0; i < n; i++)
         (void)pthread_join(ct->threads[i], NULL);
     for (unsigned i = 0; i < ct->nworkers; i++)
         (void)pthread_join(ct->workers[i], NULL);
@@ -241,7 +242,7 @@ int copytool_start(const struct copytool_config *config, const struct copytool_o
         return 0;
     }
     quit(ct);
-    join_all(ct);
+    join_all(ct, ct->nthreads);
     session_end(ct);
     destroy(ct);
     return rc;
@@ -331,7 +332,7 @@ static bool reader_left(struct copytool *ct)
     return false;
 }
 
-bool copytool_stop(struct copytool *ct)
+enum copytool_left copytool_stop(struct copytool *ct)
 {
     copytool_drain(ct);
     copytool_interrupt(ct);
@@ -341,16 +342,17 @@ bool copytool_stop(struct copytool *ct)
     quit(ct);
     bool left = reader_left(ct);
     metrics_write(ct);
-    if (!quiet || !left) {
-        log_warn("leaving with %s", quiet ? "the receiver inside coordinatool" : "hanging calls");
+    if (!quiet) {
         if (left)
             session_end(ct);
-        return false;
+        return COPYTOOL_HANGS;
     }
-    join_all(ct);
+    join_all(ct, left ? ct->nthreads : ct->nthreads - 1);
+    if (!left)
+        return COPYTOOL_RECEIVER;
     session_end(ct);
     if (ct->config.event_fifo != NULL && ct->config.event_fifo[0] != '\0')
         (void)ct->api->hsm_unregister_event_fifo(ct->config.event_fifo);
     destroy(ct);
-    return true;
+    return COPYTOOL_GONE;
 }

@@ -95,18 +95,25 @@ void copytool_interrupt(struct copytool *ct);
 /* Waits until nothing is open. False after timeout_ms. */
 bool copytool_wait(struct copytool *ct, int timeout_ms);
 
-/*
- * Drains, interrupts what is left, ends what does not even react to that, unregisters, stops the
- * threads and frees ct. False when a worker hangs in a call that does not return: its action is
- * ended, but the process must leave by _exit, and ct stays allocated.
- */
-bool copytool_stop(struct copytool *ct);
+/* How copytool_stop left things. */
+enum copytool_left {
+    COPYTOOL_GONE,     /* ct is freed */
+    COPYTOOL_RECEIVER, /* the receiver is inside coordinatool and does not come out: nothing uses
+                          the ops any more, but the process must leave by _exit */
+    COPYTOOL_HANGS,    /* a worker is in a call that does not return; its action has been ended, the
+                          process must leave by _exit and close nothing */
+};
+
+/* Drains, interrupts what is left, ends what does not even react to that, unregisters, stops the
+ * threads and frees ct if it can. */
+enum copytool_left copytool_stop(struct copytool *ct);
 
 /*
  * Runs ct until a signal of waited (blocked in all threads: SIGTERM, SIGINT, SIGHUP) or a failure
  * ends it, and stops it: SIGTERM drains for config.drain_ms, SIGINT or a second SIGTERM interrupts,
- * SIGHUP registers anew. Returns 0, or a positive errno value; *hangs is copytool_stop's contrary.
+ * SIGHUP registers anew. Returns 0, or a positive errno value (EINTR when an action had to be ended
+ * by force); *left is copytool_stop's.
  */
-int copytool_run(struct copytool *ct, const sigset_t *waited, bool *hangs);
+int copytool_run(struct copytool *ct, const sigset_t *waited, enum copytool_left *left);
 
 #endif

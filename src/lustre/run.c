@@ -39,7 +39,7 @@ static void drain(struct copytool *ct, int fd)
     }
 }
 
-int copytool_run(struct copytool *ct, const sigset_t *waited, bool *hangs)
+int copytool_run(struct copytool *ct, const sigset_t *waited, enum copytool_left *left)
 {
     auto_close int fd = signalfd(-1, waited, SFD_CLOEXEC | SFD_NONBLOCK);
     int sig = 0;
@@ -54,6 +54,6 @@ int copytool_run(struct copytool *ct, const sigset_t *waited, bool *hangs)
         drain(ct, fd);
     }
     int failure = fd < 0 ? EMFILE : copytool_failure(ct);
-    *hangs = !copytool_stop(ct);
-    return failure;
+    *left = copytool_stop(ct);
+    return failure == 0 && *left == COPYTOOL_HANGS ? EINTR : failure;
 }

@@ -518,6 +518,39 @@ def test_events_come_through_the_library(lustre):
         os.unlink(fifo)
 
 
+def test_a_scheduler_in_front_of_the_library_is_served(lustre):
+    """reading: coordinatool's preload; it ends the process at an end of what it did not hand out"""
+    with LustreFake(size='1G') as other:
+        with running(other, env={'scheduler': True}, slow_ms=300) as tool:
+            assert tool.has('(through coordinatool)')
+            names = [new_file(other, b'pulled') for _ in range(20)]
+            other.archive(*names)
+            other.wait_idle()
+            assert all(other.state(n) == 9 for n in names)
+            other.release(names[0])
+            assert other.read(names[0]) == b'pulled'
+            cookie = other.archive(new_file(other))[0]
+            started(tool, cookie)
+            assert tool.stop() == 0
+            assert other.record(cookie)['status'] == 'SUCCEED'
+            assert not [f for f in os.listdir(tool.dir) if f.endswith('.journal')]
+
+
+def test_no_journal_is_replayed_behind_a_scheduler(lustre):
+    """reading: coordinatool's preload"""
+    with LustreFake(size='1G') as other:
+        tool = Tool(other, env={'FIRN_CRASH_POINT': 'lustre_action_begun'})
+        try:
+            other.archive(new_file(other))
+            assert tool.wait() == -signal.SIGKILL
+            other.wait_agents(0)
+            with running(other, state=tool.dir, env={'scheduler': True}) as second:
+                assert other.wait(other.archive(new_file(other))[0])['status'] == 'SUCCEED'
+                assert not second.has('had no end')
+        finally:
+            tool.close()
+
+
 def test_a_library_that_lacks_a_function_is_named(lustre):
     """the copytool's own"""
     tool = subprocess.run([os.path.join(BUILD, 'tests', 'lustre', 'nulltool'), lustre.mount, '/nonexistent'],

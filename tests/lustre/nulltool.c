@@ -222,7 +222,7 @@ static int run(const struct llapi *api, const char *mount, const char *dir, cons
                                             null_settle,  null_collect};
     char fsname[FSNAME_MAX];
     auto_close int lock = -1;
-    bool hangs = false;
+    enum copytool_left left = COPYTOOL_GONE;
     struct copytool *ct = NULL;
     int rc = api->search_fsname(mount, fsname);
     if (rc < 0)
@@ -251,9 +251,9 @@ static int run(const struct llapi *api, const char *mount, const char *dir, cons
     rc = copytool_start(&config, &ops, &ct, err);
     if (rc != 0)
         return rc;
-    rc = copytool_run(ct, waited, &hangs);
-    if (hangs)
-        _exit(EINTR);
+    rc = copytool_run(ct, waited, &left);
+    if (left != COPYTOOL_GONE)
+        _exit(rc);
     return rc != 0 ? err_set(err, -rc, "stopped: %s", strerror(rc)) : 0;
 }
 
