@@ -75,6 +75,7 @@ def test_a_waiting_action_is_cancelled_before_the_others_end(lustre):
         names = [new_file(lustre) for _ in range(3)]
         cookies = [lustre.archive(n)[0] for n in names]
         started(tool, cookies[0])
+        until(lambda: lustre.record(cookies[2])['status'] == 'STARTED', 'the third')
         begin = time.monotonic()
         lustre.cancel(names[2])
         assert lustre.wait(cookies[2])['status'] == 'CANCELED'
