@@ -220,6 +220,16 @@ int conf_check_stores(const struct conf *c, struct err *err)
             return rc;
         if (conf_find_library(c, s->name) != NULL || conf_find_store(c, s->name) != s)
             return err_set(err, -EINVAL, "stores: the name %s is used twice", s->name);
+        for (size_t k = 0; k < i; k++) {
+            const struct conf_store *o = &c->stores[k];
+            if (strcmp(o->endpoint, s->endpoint) == 0 &&
+                strcmp(o->bucket_prefix, s->bucket_prefix) == 0 &&
+                strcmp(o->key_prefix, s->key_prefix) == 0)
+                return err_set(err, -EINVAL,
+                               "stores: %s and %s are the same place; give one of them another "
+                               "bucket_prefix or key_prefix",
+                               o->name, s->name);
+        }
     }
     for (size_t i = 0; i < c->pool_count; i++) {
         const char *name = c->pools[i].library;

@@ -16,7 +16,7 @@ struct depot {
 static const struct {
     const char *scheme;
     const struct depot_ops *ops;
-} kinds[] = {{"file://", &depot_dir}};
+} kinds[] = {{"file://", &depot_dir}, {"http://", &depot_s3}, {"https://", &depot_s3}};
 
 static const struct depot_ops *ops_of(const struct conf_store *conf)
 {
@@ -24,22 +24,19 @@ static const struct depot_ops *ops_of(const struct conf_store *conf)
         if (strncmp(conf->endpoint, kinds[i].scheme, strlen(kinds[i].scheme)) == 0)
             return kinds[i].ops;
     }
-    return NULL;
+    return &depot_s3; /* whose opening names what is wrong */
 }
 
 const char *depot_kind(const struct conf_store *conf)
 {
-    const struct depot_ops *ops = ops_of(conf);
-    return ops != NULL ? ops->kind : "s3";
+    return ops_of(conf)->kind;
 }
 
 int depot_open(const struct conf_store *conf, struct depot **out, struct err *err)
 {
     const struct depot_ops *ops = ops_of(conf);
     void *self = NULL;
-    int rc = ops != NULL
-                 ? ops->open(conf, &self, err)
-                 : err_set(err, -ENOTSUP, "no kind of store has the endpoint %s", conf->endpoint);
+    int rc = ops->open(conf, &self, err);
     if (rc < 0)
         return rc;
     struct depot *d = xzalloc(sizeof(*d));

@@ -644,6 +644,10 @@ void stores_take_pools(struct engine *e);
 /* The state as shown: "up", "down", "full". engine.lock held. */
 const char *store_state(const struct estore *s);
 
+/* What lanes of s copy for task id (its jobs are to be cancelled) ends soon, not after the store's
+ * timeouts. engine.lock held. */
+void store_cancel_locked(struct estore *s, int64_t id);
+
 /* The store is looked for at once, not after its pause. engine.lock held. */
 void store_hurry_locked(struct estore *s);
 

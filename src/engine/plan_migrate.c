@@ -14,25 +14,40 @@
 
 /* ---- one file ---- */
 
+/* What copy c of the catalogue means for the copy that is asked for in pool p. A store has one
+ * place for an archive: a copy that was lost there is made again under its own number. */
+static void note_copy(const struct pool *p, const struct catalog_copy *c, struct mcopy *m)
+{
+    if (strcmp(c->pool, p->name) != 0 || strcmp(c->library, p->lib->name) != 0)
+        return;
+    if (c->state == CATALOG_COPY_VALID)
+        m->needed = false;
+    else if (p->lib->store != NULL)
+        m->copy_no = c->copy_no;
+}
+
 /* Finds which of the task's pools have a good copy of archive already. */
 static int find_copies(struct batch *b, struct mfile *f, struct err *err)
 {
     struct catalog_copies c = {0};
     struct task *t = b->task;
     int highest = 0;
+    for (size_t p = 0; p < t->npools; p++)
+        f->copies[p].copy_no = 0;
     int rc = catalog_copy_of(b->e->cat, &f->archive, 1, &c, err);
     for (size_t i = 0; rc == 0 && i < c.n; i++) {
         if (c.v[i].copy_no > highest)
             highest = c.v[i].copy_no;
-        for (size_t p = 0; c.v[i].state == CATALOG_COPY_VALID && p < t->npools; p++) {
-            if (strcmp(c.v[i].pool, t->pools[p]->name) == 0 &&
-                strcmp(c.v[i].library, t->pools[p]->lib->name) == 0)
-                f->copies[p].needed = false;
-        }
+        for (size_t p = 0; p < t->npools; p++)
+            note_copy(t->pools[p], &c.v[i], &f->copies[p]);
     }
     catalog_copies_fini(&c);
-    for (size_t p = 0; p < t->npools; p++)
-        f->copies[p].copy_no = f->copies[p].needed ? ++highest : 0;
+    for (size_t p = 0; p < t->npools; p++) {
+        if (!f->copies[p].needed)
+            f->copies[p].copy_no = 0;
+        else if (f->copies[p].copy_no == 0)
+            f->copies[p].copy_no = ++highest;
+    }
     return rc;
 }
 

@@ -91,8 +91,9 @@ static void store_is_full(struct estore *s, struct copy_work *w, size_t i, const
     size_t from = 0;
     {
         lock_scope(&s->e->lock);
-        (void)snprintf(s->full, sizeof(s->full), "%.250s",
-                       why->text[0] != '\0' ? why->text : "no room");
+        if (why->text[0] != '\0' || s->full[0] == '\0')
+            (void)snprintf(s->full, sizeof(s->full), "%.250s",
+                           why->text[0] != '\0' ? why->text : "no room");
         (void)snprintf(text, sizeof(text),
                        "store %s (pool %s) is full: %s; make room there, then ask again",
                        s->lib->name, s->volume->row.pool, s->full);
@@ -119,6 +120,8 @@ static bool try_again(struct lane *l, struct copy_work *w, size_t i, int rc, int
     }
     if (engine_stopping(s->e))
         return false;
+    if (atomic_load(&w->batch->task->cancelled))
+        return true; /* to find that */
     log_err("%s to store %s: %s", w->batch->files[i].path, s->lib->name, err->text);
     if (store_failed(s, rc, err) == STORE_DOWN)
         return store_wait(s, w->batch->task) || atomic_load(&w->batch->task->cancelled);
@@ -220,6 +223,23 @@ static bool is_last(struct estore *s, struct copy_work *w)
     return true;
 }
 
+void store_cancel_locked(struct estore *s, int64_t id)
+{
+    for (size_t i = 0; i < s->nlanes; i++) {
+        if (s->lanes[i].work == LANE_COPYING && s->lanes[i].task_id == id)
+            tier_cancel(s->lanes[i].tier, true);
+    }
+}
+
+/* The lane's next file is not to be cancelled as this one may have been. */
+static void end_cancel(struct lane *l)
+{
+    lock_scope(&l->s->e->lock);
+    l->task_id = 0;
+    if (!l->s->e->stopping)
+        tier_cancel(l->tier, false);
+}
+
 void store_copy(struct lane *l, struct copy_work *w, size_t file)
 {
     struct estore *s = l->s;
@@ -230,6 +250,7 @@ void store_copy(struct lane *l, struct copy_work *w, size_t file)
             l->task_id = w->batch->task->id;
         }
         copy_one(l, w, file);
+        end_cancel(l);
         last = is_last(s, w);
     }
     if (last) {

@@ -423,6 +423,11 @@ int engine_op_task_cancel(struct engine *e, const struct engine_call *call, cJSO
             return err_set(err, -EBUSY, "task %lld: a reader waits for this file", (long long)id);
         t->cancelled = true;
         t->pins++;
+        for (size_t i = 0; i < e->nlibs; i++) {
+            if (e->libs[i].store != NULL)
+                store_cancel_locked(e->libs[i].store, id);
+        }
+        (void)pthread_cond_broadcast(&e->work);
     }
     int rc = catalog_job_cancel(e->cat, id, CODE_CANCEL, "cancelled", &n, err);
     if (rc == 0 && n > 0)

@@ -10,6 +10,7 @@ as the file, with the file's content; every copy that the catalogue calls valid 
 every entry of firn's on a tape is in the catalogue. (A store may hold more: what a crash left is garbage there.)"""
 import base64
 import collections
+import ctypes
 import glob
 import hashlib
 import json
@@ -159,6 +160,74 @@ class DirStore:
     def sha256(self, entry):
         with open(os.path.join(self.directory, entry.path), 'rb') as f:
             return hashlib.sha256(f.read()).hexdigest()
+
+
+def lz4_frame(data, size):
+    """The size bytes that an LZ4 frame holds, by the system's own liblz4."""
+    lib = ctypes.CDLL('liblz4.so.1')
+    lib.LZ4F_decompress.restype = ctypes.c_size_t
+    context = ctypes.c_void_p()
+    lib.LZ4F_createDecompressionContext(ctypes.byref(context), 100)
+    out = ctypes.create_string_buffer(size + 1)
+    done = taken = 0
+    try:
+        while taken < len(data):
+            room, left = ctypes.c_size_t(size + 1 - done), ctypes.c_size_t(len(data) - taken)
+            rc = lib.LZ4F_decompress(context, ctypes.byref(out, done), ctypes.byref(room), data[taken:], ctypes.byref(left),
+                                     None)
+            if lib.LZ4F_isError(ctypes.c_size_t(rc)) or (room.value == 0 and left.value == 0):
+                raise ValueError('not an LZ4 frame')
+            done, taken = done + room.value, taken + left.value
+    finally:
+        lib.LZ4F_freeDecompressionContext(context)
+    return out.raw[:done]
+
+
+class S3Store:
+    """Copies as chunks in buckets: a manifest that names the chunks, or one object that is all of the copy."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def entry(self, archive, key):
+        bucket, _, name = key.partition('/')
+        try:
+            head = self.client.head_object(Bucket=bucket, Key=name)
+        except self.client.exceptions.ClientError:
+            return None
+        meta = head['Metadata']
+        if meta.get('firn-archive') != str(archive):
+            return None
+        return StoreEntry(key, int(meta['firn-size']))
+
+    def _get(self, bucket, key):
+        r = self.client.get_object(Bucket=bucket, Key=key)
+        return r['Metadata'], r['Body'].read()
+
+    def _chunks(self, bucket, key):
+        """(bytes, extents) of each chunk."""
+        meta, data = self._get(bucket, key)
+        if meta['firn-closes'] == 'sole':
+            yield self._plain(meta['firn-codec'], data, int(meta['firn-plain'])), meta.get('firn-extents')
+            return
+        for chunk in json.loads(data)['chunks']:
+            _, stored = self._get(chunk['bucket'], urllib.parse.unquote(chunk['key']))
+            yield self._plain(chunk['codec'], stored, int(chunk['plain'])), chunk['extents']
+
+    @staticmethod
+    def _plain(codec, data, size):
+        return data if codec == 'raw' else lz4_frame(data, size)
+
+    def sha256(self, entry):
+        bucket, _, name = entry.path.partition('/')
+        whole = bytearray(entry.length)
+        for data, extents in self._chunks(bucket, name):
+            at = 0
+            for extent in extents.split(',') if extents is not None else [f'0+{len(data)}']:
+                off, length = (int(n) for n in extent.split('+')) if extent != '-' else (0, 0)
+                whole[off:off + length] = data[at:at + length]
+                at += length
+        return hashlib.sha256(whole).hexdigest()
 
 
 # -- files ----------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ class Pool:
         """What agree.check reads the copies with."""
         if self.dir is not None:
             return agree.DirStore(os.path.join(self.dir, BUCKET))
-        return agree.S3Store(self.store.boto(), BUCKET)
+        return agree.S3Store(self.store.boto())
 
     def conf(self, endpoint=None, **settings):
         """Lines of firn.conf. Small chunks and few tries, so that tests meet the limits; settings go over these."""

@@ -82,6 +82,9 @@ static void what_is_wrong_is_named_with_file_and_line(void **state)
         {"pools = ( { name = \"p\"; library = \"l\"; } );\n", "which is not configured"},
         {"stores = ( { name=\"a\"; endpoint=\"h:1\"; bucket_prefix=\"b\"; } );\n",
          "must begin with https"},
+        {"stores = ( { name=\"a\"; endpoint=\"http://h\"; bucket_prefix=\"b\"; },\n"
+         "{ name=\"c\"; endpoint=\"http://h\"; bucket_prefix=\"b\"; } );\n",
+         "a and c are the same place"},
         {"stores = ( { name=\"a\"; endpoint=\"http://h\"; bucket_prefix=\"b\"; } );\n"
          "pools = ( { name=\"p\"; library=\"a\"; }, { name=\"q\"; library=\"a\"; } );\n",
          "p and q both name the store a"},

@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A site with an S3 pool beside its tapes: what goes to the store comes back byte for byte, a store that is away makes
+work wait, damaged and missing objects cost nothing but a try, garbage is proven. FIRN_TEST_STORE names the store."""
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import s3pool
+import tap
+from firnsite import Site, wait_for
+
+KIND = os.environ.get('FIRN_TEST_STORE', 'firn')
+MIB = 1 << 20
+CLOUD, TAPE = 'cloud@store1', 'pool1@lib1'
+
+
+@contextlib.contextmanager
+def make():
+    with s3pool.Pool(KIND) as pool:
+        with pool.store.faults(seed=11) as proxy, \
+                Site(extra=pool.conf(endpoint=proxy.endpoint), pools=[pool.pool], fs_size='2G', recall_wait=10) as site:
+            site.store, site.proxy, site.pool = pool.store, proxy, pool
+            site.start()
+            site.assign('pool1', 2)
+            site.round = 0
+            yield site
+
+
+class Files:
+    """New files in a folder of their own, with what is in them."""
+
+    def __init__(self, site, **sizes):
+        site.round += 1
+        self.folder = site.path(f'stores{site.round}')
+        os.makedirs(self.folder)
+        self.paths, self.sums, self.stats = [], {}, {}
+        for name, size in sizes.items():
+            path = os.path.join(self.folder, name)
+            with open(path, 'wb') as f:
+                for _ in range(size // MIB):
+                    f.write(os.urandom(MIB))
+                f.write(os.urandom(size % MIB))
+            self.add(path)
+
+    def add(self, path):
+        self.paths.append(path)
+        with open(path, 'rb') as f:
+            self.sums[path] = hashlib.sha256(f.read()).hexdigest()
+        st = os.stat(path)
+        self.stats[path] = (st.st_size, st.st_mtime_ns, st.st_mode, st.st_uid, st.st_gid)
+
+    def check(self):
+        for path, want in self.sums.items():
+            with open(path, 'rb') as f:
+                assert hashlib.sha256(f.read()).hexdigest() == want, path
+            st = os.stat(path)
+            assert (st.st_size, st.st_mtime_ns, st.st_mode, st.st_uid, st.st_gid) == self.stats[path], path
+
+
+def states(site, paths):
+    return {f['state'] for f in site.firn_json('file', 'state', *paths)['payload']}
+
+
+def migrate(site, files, *pools):
+    site.firn('file', 'migrate', '-p', ','.join(pools or [CLOUD]), *files.paths)
+    assert states(site, files.paths) == {'migrated'}
+
+
+def objects_of(site, path):
+    """Keys of the store that belong to the archive of a file."""
+    archive = site.firn_json('file', 'state', path)['payload'][0]['archive_id']
+    return [k for k in site.store.list_objects(s3pool.BUCKET) if archive in k]
+
+
+def change(site, key, fn):
+    client = site.store.boto()
+    r = client.get_object(Bucket=s3pool.BUCKET, Key=key)
+    client.put_object(Bucket=s3pool.BUCKET, Key=key, Body=fn(r['Body'].read()), Metadata=r['Metadata'])
+
+
+def largest(site, path):
+    """The key of the object with the most data: a chunk, not a manifest."""
+    sizes = site.store.list_objects(s3pool.BUCKET)
+    return max(objects_of(site, path), key=lambda k: sizes[k])
+
+
+def spoil(data):
+    at = len(data) // 2
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+
+
+def attention(site):
+    return '\n'.join(site.firn_json('status')['payload'][0]['attention'])
+
+
+def is_up(site):
+    return site.firn_json('tier', 'show', 'store1')['payload'][0]['state'] == 'up'
+
+
+@contextlib.contextmanager
+def down(site):
+    """The store does not answer: every connection ends before the request."""
+    rule = site.proxy.add('cut_before_request')
+    try:
+        yield
+    finally:
+        site.proxy.remove(rule.id)
+
+
+def test_files_of_all_sizes_come_back_as_they_were(site):
+    files = Files(site, one=1, small=100, below=MIB - 1, chunk=MIB, above=MIB + 1, many=5 * MIB + 12345)
+    sparse = os.path.join(files.folder, 'sparse')
+    with open(sparse, 'wb') as f:
+        f.seek(3 * MIB)
+        f.write(b'island')
+        f.truncate(20 * MIB)
+    files.add(sparse)
+    os.setxattr(files.paths[2], 'user.colour', b'red')
+    os.chown(files.paths[1], 1234, 4321)
+    os.chmod(files.paths[1], 0o640)
+    os.utime(files.paths[3], ns=(1_000_000_000_123_456_789, 1_100_000_000_987_654_321))
+    for path in list(files.sums):
+        files.paths.remove(path)
+        files.add(path)
+    migrate(site, files)
+    site.firn('file', 'recall', *files.paths)
+    files.check()
+    assert os.stat(sparse).st_blocks * 512 < 2 * MIB
+    assert os.getxattr(files.paths[2], 'user.colour') == b'red'
+
+
+def test_many_small_files_go_over_all_lanes(site):
+    files = Files(site, **{f'f{i}': 1000 + i for i in range(400)})
+    migrate(site, files)
+    site.firn('file', 'recall', *files.paths)
+    files.check()
+    tier = site.firn_json('tier', 'show', 'store1')['payload'][0]
+    assert tier['copies'] >= 400 and tier['kind'] == 's3', tier
+    assert tier['memory']['peak'] <= tier['memory']['bound'], tier['memory']
+
+
+def test_a_get_of_a_migrated_object_recalls_it_from_the_store(site):
+    account = site.account('reader')
+    site.firn('bucket', 'create', 'front', '--owner', 'reader')
+    body = os.urandom(2 * MIB + 77)
+    client = site.boto(account)
+    client.put_object(Bucket='front', Key='x', Body=body)
+    site.firn('file', 'migrate', '-p', CLOUD, site.path('front', 'x'))
+    assert site.state_of(site.path('front', 'x')) == 'migrated'
+    assert client.get_object(Bucket='front', Key='x')['Body'].read() == body
+
+
+def test_a_store_that_is_away_makes_work_wait_and_says_so(site):
+    files = Files(site, a=MIB + 5, b=333, c=4 * MIB)
+    with down(site):
+        site.firn('file', 'migrate', '--async', '-p', CLOUD, *files.paths)
+        wait_for('the store to be down', lambda: 'store store1 is down' in attention(site))
+        assert states(site, files.paths) == {'resident'}
+    wait_for('the migration', lambda: states(site, files.paths) == {'migrated'}, 60)
+    wait_for('the store to be up', lambda: 'store1' not in attention(site))
+    with down(site):
+        site.firn('file', 'recall', '--async', *files.paths)
+        wait_for('the store to be down', lambda: 'store store1 is down' in attention(site))
+        assert states(site, files.paths) == {'migrated'}
+    wait_for('the recall', lambda: states(site, files.paths) == {'premigrated'}, 60)
+    files.check()
+
+
+def test_recalls_go_to_another_copy_while_the_store_is_away(site):
+    files = Files(site, a=MIB + 5, b=333)
+    migrate(site, files, CLOUD, TAPE)
+    with down(site):
+        site.firn('file', 'recall', *files.paths)
+        files.check()
+    wait_for('the store to be up', lambda: is_up(site), 90)
+
+
+def test_firnd_starts_without_its_store_and_finds_it_later(site):
+    files = Files(site, a=MIB + 5)
+    assert site.stop('firnd') == 0
+    with down(site):
+        site.start_firnd()
+        site.firn('file', 'migrate', '--async', '-p', CLOUD, *files.paths)
+        wait_for('the store to be down', lambda: 'store store1 is down' in attention(site))
+    wait_for('the migration', lambda: states(site, files.paths) == {'migrated'}, 60)
+    site.firn('file', 'recall', *files.paths)
+    files.check()
+
+
+def test_a_stop_does_not_wait_for_a_store_that_hangs(site):
+    files = Files(site, a=8 * MIB)
+    rule = site.proxy.add('stall_before', method='PUT')
+    site.firn('file', 'migrate', '--async', '-p', CLOUD, *files.paths)
+    wait_for('a request', lambda: rule.hits > 0)
+    begin = time.monotonic()
+    assert site.stop('firnd') == 0
+    assert time.monotonic() - begin < 8, 'it waited'
+    site.proxy.remove(rule.id)
+    site.start_firnd()
+    wait_for('the migration', lambda: states(site, files.paths) == {'migrated'}, 60)
+    site.firn('file', 'recall', *files.paths)
+    files.check()
+
+
+def test_a_full_store_fails_the_files_with_its_reason(site):
+    files = Files(site, a=MIB + 5, b=77)
+    rule = site.proxy.add('skewed', method='PUT', code='QuotaExceeded')
+    r = site.firn('file', 'migrate', '-p', CLOUD, *files.paths, check=False)
+    site.proxy.remove(rule.id)
+    assert r.returncode == 1 and 'store1 (pool cloud) is full' in r.stdout + r.stderr, r.stdout + r.stderr
+    assert 'store store1 is full' in attention(site)
+    assert states(site, files.paths) == {'resident'}
+    migrate(site, files)
+    assert 'store1' not in attention(site), attention(site)
+    site.firn('file', 'recall', *files.paths)
+    files.check()
+
+
+def test_a_damaged_only_copy_is_named_and_the_file_stays_as_it_was(site):
+    files = Files(site, a=2 * MIB + 5)
+    migrate(site, files)
+    key = largest(site, files.paths[0])
+    good = site.store.boto().get_object(Bucket=s3pool.BUCKET, Key=key)['Body'].read()
+    change(site, key, spoil)
+    r = site.firn('file', 'recall', *files.paths, check=False)
+    assert r.returncode == 1 and s3pool.BUCKET in r.stdout + r.stderr and key in r.stdout + r.stderr, r.stdout + r.stderr
+    assert states(site, files.paths) == {'migrated'}
+    assert site.firn('tier', 'verify', 'store1', '--read', *files.paths, check=False).returncode == 1
+    change(site, key, lambda _: good)
+    site.firn('file', 'recall', *files.paths)
+    files.check()
+
+
+def test_with_a_replica_on_tape_a_damaged_or_missing_object_costs_nothing(site):
+    files = Files(site, a=2 * MIB + 5, b=300, c=MIB)
+    migrate(site, files, CLOUD, TAPE)
+    change(site, largest(site, files.paths[0]), spoil)
+    for path in files.paths[1:]:
+        for key in objects_of(site, path):
+            site.store.boto().delete_object(Bucket=s3pool.BUCKET, Key=key)
+    site.firn('file', 'recall', *files.paths)
+    files.check()
+
+
+def test_verify_marks_what_is_missing_only_with_repair(site):
+    files = Files(site, a=2 * MIB + 5, b=300)
+    migrate(site, files, CLOUD, TAPE)
+    key = objects_of(site, files.paths[1])[0]
+    site.store.boto().delete_object(Bucket=s3pool.BUCKET, Key=key)
+
+    def replicas():
+        return len(site.firn_json('file', 'state', files.paths[1])['payload'][0]['copies'])
+    r = site.firn('tier', 'verify', 'store1', *files.paths, check=False)
+    assert r.returncode == 1 and 'is not in the store' in r.stdout and replicas() == 2, r.stdout
+    assert site.firn('tier', 'verify', 'store1', '--repair', *files.paths, check=False).returncode == 1
+    assert replicas() == 1
+    site.firn('file', 'recall', *files.paths)
+    migrate(site, files, CLOUD, TAPE)
+    assert replicas() == 2
+    site.firn('tier', 'verify', 'store1', '--read', *files.paths)
+
+
+def test_gc_finds_garbage_and_deletes_it_only_when_asked(site):
+    files = Files(site, keep=MIB + 1, drop=2 * MIB)
+    keep, dropped = files.paths
+    migrate(site, files)
+    before = objects_of(site, dropped)
+    site.firn('file', 'recall', '--resident', dropped)
+    assert before
+
+    def here():
+        return set(site.store.list_objects(s3pool.BUCKET))
+    r = site.firn_json('tier', 'gc', 'store1')['payload'][0]
+    assert r['deleted'] == 0 and r['garbage_count'] == 0 and r['recent'] > 0, r
+    r = site.firn_json('tier', 'gc', 'store1', '--min-age', '0')['payload'][0]
+    assert r['garbage_count'] >= 1 and r['deleted'] == 0 and set(before) <= here(), r
+    r = site.firn_json('tier', 'gc', 'store1', '--min-age', '0', '--delete')['payload'][0]
+    assert r['deleted'] >= 1 and not set(before) & here(), r
+    site.firn('file', 'recall', keep)
+    files.check()
+    r = site.firn_json('tier', 'gc', 'store1', '--min-age', '0')['payload'][0]
+    assert r['garbage_count'] == 0, json.dumps(r)
+
+
+def test_the_catalogue_is_rebuilt_from_files_and_store(site):
+    files = Files(site, a=2 * MIB + 5, b=300)
+    migrate(site, files)
+    moved = files.paths[1] + '.moved'
+    os.rename(files.paths[1], moved)
+    files.sums[moved], files.stats[moved] = files.sums.pop(files.paths[1]), files.stats.pop(files.paths[1])
+    assert site.stop('firnd') == 0
+    catalogue = os.path.join(site.state, 'catalog')
+    os.rename(catalogue, catalogue + '.lost')
+    site.start_firnd()
+    wait_for('the store to be up', lambda: is_up(site))
+    site.firn('rebuild')
+    site.firn('file', 'recall', files.paths[0], moved)
+    files.check()
+
+
+if __name__ == '__main__':
+    tap.main(globals(), make)
