@@ -31,7 +31,7 @@ static const char *const reasons[] = {"garbage in the catalogue", "given up in t
 struct candidate {
     struct uuid id;
     enum reason reason;
-    bool complete;
+    bool complete, damaged;
     char *key; /* location of a complete copy */
     char *path;
     struct efs *fs;
@@ -104,6 +104,16 @@ static int judge(const struct gc *g, struct candidate *c, const struct catalog_c
     return 0;
 }
 
+/* It may be somebody's only copy that is hurt, or cannot be read today. */
+static void is_damaged(struct gc *g, const struct candidate *c)
+{
+    char id[UUID_TEXT];
+    uuid_format(&c->id, id);
+    auto_free char *text = xasprintf(
+        "archive %s is unknown to the catalogue and not whole, though it was once; it is kept", id);
+    problem(g, text);
+}
+
 static int flush_page(struct gc *g, struct err *err)
 {
     struct catalog_copies l = {0};
@@ -115,6 +125,10 @@ static int flush_page(struct gc *g, struct err *err)
         struct candidate *c = g->page[i];
         struct candidate *old = NULL;
         int counts = rc == 0 ? judge(g, c, &l) : 1;
+        if (counts == 0 && c->damaged && c->reason == GC_INCOMPLETE) {
+            is_damaged(g, c);
+            counts = 1;
+        }
         HASH_FIND(hh, g->candidates, &c->id, sizeof(c->id), old);
         if (counts == 0 && old == NULL) {
             HASH_ADD(hh, g->candidates, id, sizeof(c->id), c);
@@ -145,6 +159,7 @@ static int on_piece(void *arg, const struct s3_piece *p, struct err *err)
     struct candidate *c = xzalloc(sizeof(*c));
     c->id = p->id;
     c->complete = p->complete;
+    c->damaged = p->damaged;
     c->fs = fs;
     c->objects = p->objects;
     c->bytes = p->bytes;

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sys
 import time
 
@@ -284,6 +285,74 @@ def test_gc_finds_garbage_and_deletes_it_only_when_asked(site):
     files.check()
     r = site.firn_json('tier', 'gc', 'store1', '--min-age', '0')['payload'][0]
     assert r['garbage_count'] == 0, json.dumps(r)
+
+
+def put_again(site, key, other, drop=()):
+    """A copy of an object under another archive id, as a put of this file system that ended there."""
+    client = site.store.boto()
+    r = client.get_object(Bucket=s3pool.BUCKET, Key=key)
+    mine = r['Metadata']['firn-archive']
+    meta = {k: v.replace(mine, other) for k, v in r['Metadata'].items() if k not in drop and k != 'storage_class'}
+    client.put_object(Bucket=s3pool.BUCKET, Key=key.replace(mine, other), Metadata=meta,
+                      Body=r['Body'].read().replace(mine.encode(), other.encode()))
+
+
+def test_gc_deletes_rests_of_puts_but_neither_damaged_copies_nor_those_of_others(site):
+    files = Files(site, a=2 * MIB + 9)
+    migrate(site, files)
+    keys = objects_of(site, files.paths[0])
+    manifest = next(k for k in keys if k.endswith('manifest'))
+    chunk = next(k for k in keys if not k.endswith('manifest'))
+    rest, foreign = '11111111-2222-4333-8444-555555555555', '66666666-7777-4888-8999-aaaaaaaaaaaa'
+    put_again(site, chunk, rest)
+    client = site.store.boto()
+    r = client.get_object(Bucket=s3pool.BUCKET, Key=chunk)
+    meta = {k: v for k, v in r['Metadata'].items() if k != 'storage_class'}
+    client.put_object(Bucket=s3pool.BUCKET, Key=chunk.replace(meta['firn-archive'], foreign), Body=r['Body'].read(),
+                      Metadata={**meta, 'firn-archive': foreign, 'firn-fs': 'elsewhere'})
+    client.put_object(Bucket=s3pool.BUCKET, Key='readme.txt', Body=b'not of firn')
+    r = site.firn_json('tier', 'gc', 'store1', '--min-age', '0', '--delete')['payload'][0]
+    assert r['deleted'] == 1 and r['garbage'][0]['reason'] == 'incomplete', r
+    assert r['garbage'][0]['id'] == rest and r['foreign'] >= 2, r
+    left = set(site.store.list_objects(s3pool.BUCKET))
+    assert set(keys) <= left and 'readme.txt' in left and any(foreign in k for k in left), left
+    for key in [k for k in left if foreign in k]:
+        client.delete_object(Bucket=s3pool.BUCKET, Key=key)
+    site.firn('file', 'recall', *files.paths)
+    files.check()
+
+
+@contextlib.contextmanager
+def without_catalogue(site):
+    assert site.stop('firnd') == 0
+    catalogue = os.path.join(site.state, 'catalog')
+    os.rename(catalogue, catalogue + '.lost')
+    site.start_firnd()
+    wait_for('the store to be up', lambda: is_up(site))
+    yield
+    assert site.stop('firnd') == 0
+    shutil.rmtree(catalogue)
+    os.rename(catalogue + '.lost', catalogue)
+    site.start_firnd()
+
+
+def test_without_a_catalogue_gc_keeps_what_files_name_and_what_is_damaged(site):
+    files = Files(site, a=2 * MIB + 9, b=3 * MIB)
+    migrate(site, files)
+    kept, gone = files.paths
+    key = next(k for k in objects_of(site, gone) if not k.endswith('manifest'))
+    archive = site.firn_json('file', 'state', gone)['payload'][0]['archive_id']
+    site.store.boto().delete_object(Bucket=s3pool.BUCKET, Key=key)
+    os.unlink(gone)
+    del files.sums[gone], files.stats[gone]
+    os.rename(kept, kept + '.moved')
+    files.sums[kept + '.moved'], files.stats[kept + '.moved'] = files.sums.pop(kept), files.stats.pop(kept)
+    with without_catalogue(site):
+        r = site.firn('tier', 'gc', 'store1', '--min-age', '0', '--delete', check=False)
+        assert r.returncode == 1 and archive in r.stdout and 'it is kept' in r.stdout, r.stdout
+    assert any(archive in k for k in site.store.list_objects(s3pool.BUCKET))
+    site.firn('file', 'recall', kept + '.moved')
+    files.check()
 
 
 def test_the_catalogue_is_rebuilt_from_files_and_store(site):
