@@ -211,42 +211,57 @@ static int check_store(const struct conf_store *s, struct err *err)
     return 0;
 }
 
+/* Two stores that are one place would take each other's copies for their own. */
+static int check_other_place(const struct conf *c, size_t i, struct err *err)
+{
+    const struct conf_store *s = &c->stores[i];
+    for (size_t k = 0; k < i; k++) {
+        const struct conf_store *o = &c->stores[k];
+        if (strcmp(o->endpoint, s->endpoint) == 0 &&
+            strcmp(o->bucket_prefix, s->bucket_prefix) == 0 &&
+            strcmp(o->key_prefix, s->key_prefix) == 0)
+            return err_set(err, -EINVAL,
+                           "stores: %s and %s are the same place; give one of them another "
+                           "bucket_prefix or key_prefix",
+                           o->name, s->name);
+    }
+    return 0;
+}
+
+static int check_pool(const struct conf *c, size_t i, struct err *err)
+{
+    const char *name = c->pools[i].library;
+    if (conf_find_library(c, name) != NULL)
+        return 0;
+    if (conf_find_store(c, name) == NULL)
+        return err_set(err, -EINVAL,
+                       "pools: %s names the library or store %s, which is not configured",
+                       c->pools[i].name, name);
+    for (size_t k = 0; k < i; k++) {
+        if (strcmp(c->pools[k].library, name) == 0)
+            return err_set(err, -EINVAL,
+                           "pools: a store is one pool; %s and %s both name the store %s",
+                           c->pools[k].name, c->pools[i].name, name);
+    }
+    return 0;
+}
+
 int conf_check_stores(const struct conf *c, struct err *err)
 {
-    for (size_t i = 0; i < c->store_count; i++) {
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < c->store_count; i++) {
         const struct conf_store *s = &c->stores[i];
-        int rc = check_store(s, err);
-        if (rc < 0)
-            return rc;
-        if (conf_find_library(c, s->name) != NULL || conf_find_store(c, s->name) != s)
-            return err_set(err, -EINVAL, "stores: the name %s is used twice", s->name);
-        for (size_t k = 0; k < i; k++) {
-            const struct conf_store *o = &c->stores[k];
-            if (strcmp(o->endpoint, s->endpoint) == 0 &&
-                strcmp(o->bucket_prefix, s->bucket_prefix) == 0 &&
-                strcmp(o->key_prefix, s->key_prefix) == 0)
-                return err_set(err, -EINVAL,
-                               "stores: %s and %s are the same place; give one of them another "
-                               "bucket_prefix or key_prefix",
-                               o->name, s->name);
-        }
+        rc = check_store(s, err);
+        if (rc == 0 && (conf_find_library(c, s->name) != NULL || conf_find_store(c, s->name) != s))
+            rc = err_set(err, -EINVAL, "stores: the name %s is used twice", s->name);
+        if (rc == 0)
+            rc = check_other_place(c, i, err);
     }
-    for (size_t i = 0; i < c->pool_count; i++) {
-        const char *name = c->pools[i].library;
-        for (size_t k = 0; conf_find_store(c, name) != NULL && k < i; k++) {
-            if (strcmp(c->pools[k].library, name) == 0)
-                return err_set(err, -EINVAL,
-                               "pools: a store is one pool; %s and %s both name the store %s",
-                               c->pools[k].name, c->pools[i].name, name);
-        }
-        if (conf_find_library(c, name) == NULL && conf_find_store(c, name) == NULL)
-            return err_set(err, -EINVAL,
-                           "pools: %s names the library or store %s, which is not configured",
-                           c->pools[i].name, name);
-    }
-    if (c->lustre.store[0] != '\0' && conf_find_store(c, c->lustre.store) == NULL)
-        return err_set(err, -EINVAL, "lustre: the store %s is not configured", c->lustre.store);
-    return 0;
+    for (size_t i = 0; rc == 0 && i < c->pool_count; i++)
+        rc = check_pool(c, i, err);
+    if (rc == 0 && c->lustre.store[0] != '\0' && conf_find_store(c, c->lustre.store) == NULL)
+        rc = err_set(err, -EINVAL, "lustre: the store %s is not configured", c->lustre.store);
+    return rc;
 }
 
 static void replace_string(char **field, char *value)
