@@ -144,7 +144,9 @@ static const struct {
     {CURLE_SSL_CONNECT_ERROR,
      {VERDICT_RETRY, -EPROTO, "see whether the port speaks TLS, and check endpoint"}},
     {CURLE_PEER_FAILED_VERIFICATION,
-     {VERDICT_FAIL, -EPROTO, "set ca_file to the certificate of the store's authority"}},
+     {VERDICT_FAIL, -EPROTO,
+      "set ca_file to the certificate of the store's authority, and see that endpoint and style "
+      "give a name that the store's certificate holds for"}},
     {CURLE_SSL_CACERT_BADFILE, {VERDICT_FAIL, -EINVAL, "check ca_file"}},
     {CURLE_SSL_CIPHER, {VERDICT_FAIL, -EPROTO, "the store offers no TLS 1.2 or later"}},
     {CURLE_UNSUPPORTED_PROTOCOL, {VERDICT_RETRY, -EPROTO, "no HTTP server answered"}},
