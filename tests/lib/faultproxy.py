@@ -437,14 +437,19 @@ class Exchange(threading.Thread):
 
 
 class FaultProxy:
-    """Serves from the moment it is made until stop(). Safe to call from any thread."""
+    """Serves from the moment it is made until stop(). Safe to call from any thread. narrow: what clients send is taken
+    into a small buffer, so that they feel a trickle_request at once, not when some hundred KiB are under way."""
 
-    def __init__(self, host, port, seed=None, log_limit=100000):
+    def __init__(self, host, port, seed=None, log_limit=100000, narrow=False):
         self.to, self.seed = (host, port), random.SystemRandom().randrange(1 << 32) if seed is None else seed
         self.rules, self.every_rule, self.log, self.threads = [], {}, [], set()
         self.lock, self.next_id, self.stopping, self.log_limit = threading.Lock(), 1, False, log_limit
         self.keeps_answers, self.kept = False, {}
-        self.listener = socket.create_server(('127.0.0.1', 0), backlog=512)
+        self.listener = socket.socket()
+        if narrow:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # connections inherit it
+        self.listener.bind(('127.0.0.1', 0))
+        self.listener.listen(512)
         self.port = self.listener.getsockname()[1]
         self.endpoint = f'http://127.0.0.1:{self.port}'
         self.control = None

@@ -86,9 +86,9 @@ class Store:
                 return out
             token = {'ContinuationToken': r['NextContinuationToken']}
 
-    def faults(self, seed=None):
+    def faults(self, seed=None, **kw):
         """A fault proxy before this store."""
-        return FaultProxy(self.host, self.port, seed)
+        return FaultProxy(self.host, self.port, seed, **kw)
 
 
 def make_certificate(directory, host):
