@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "codec/crc.h"
 
+#include "codec/crc_impl.h"
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
 
-#define POLY32C    0x82F63B78u
-#define POLY64NVME 0x9A6C9329AC4BC9B5ull
+#define POLY32C 0x82F63B78u
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static uint32_t table32[8][256];
@@ -20,7 +21,7 @@ static void fill_first_rows(void)
         uint64_t b = i;
         for (int k = 0; k < 8; k++) {
             a = (a & 1) != 0 ? a >> 1 ^ POLY32C : a >> 1;
-            b = (b & 1) != 0 ? b >> 1 ^ POLY64NVME : b >> 1;
+            b = (b & 1) != 0 ? b >> 1 ^ CRC64_POLY : b >> 1;
         }
         table32[0][i] = a;
         table64[0][i] = b;
@@ -91,11 +92,9 @@ uint32_t crc32c_update(uint32_t crc, const void *p, size_t n)
     return ~(have_sse42 ? hard32(~crc, p, n) : soft32(~crc, p, n));
 }
 
-uint64_t crc64nvme_update(uint64_t crc, const void *data, size_t n)
+/* The table method, on the inverted value. */
+static uint64_t soft64(uint64_t crc, const uint8_t *p, size_t n)
 {
-    (void)pthread_once(&once, make_tables);
-    const uint8_t *p = data;
-    crc = ~crc;
     for (; n >= 8; n -= 8, p += 8) {
         uint64_t v = load64(p) ^ crc;
         crc = table64[7][v & 255] ^ table64[6][v >> 8 & 255] ^ table64[5][v >> 16 & 255] ^
@@ -104,5 +103,21 @@ uint64_t crc64nvme_update(uint64_t crc, const void *data, size_t n)
     }
     while (n-- > 0)
         crc = crc >> 8 ^ table64[0][(crc ^ *p++) & 255];
-    return ~crc;
+    return crc;
+}
+
+uint64_t crc64nvme_update(uint64_t crc, const void *data, size_t n)
+{
+    const uint8_t *p = data;
+    uint8_t block[16];
+    size_t folded = n - n % CRC64_FOLD;
+    (void)pthread_once(&once, make_tables);
+    crc = ~crc;
+    if (folded > 0 && crc64_can_fold()) {
+        crc64_fold(crc, p, folded, block);
+        crc = soft64(0, block, sizeof(block));
+        p += folded;
+        n -= folded;
+    }
+    return ~soft64(crc, p, n);
 }

@@ -60,6 +60,23 @@ static void a_digest_in_pieces_equals_one_shot(void **state)
     }
 }
 
+/* Long inputs go another way through the processor than short ones. */
+static void crc64_of_long_data_is_that_of_its_bytes_one_by_one(void **state)
+{
+    (void)state;
+    uint8_t data[2000];
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (uint8_t)(i * i * 31 + i / 7);
+    for (size_t n = 0; n < sizeof(data) - 3; n += n < 300 ? 1 : 61) {
+        uint64_t slow = 0;
+        for (size_t i = 0; i < n; i++)
+            slow = crc64nvme_update(slow, data + 3 + i, 1);
+        assert_true(crc64nvme_update(0, data + 3, n) == slow);
+        uint64_t half = crc64nvme_update(0, data + 3, n / 3);
+        assert_true(crc64nvme_update(half, data + 3 + n / 3, n - n / 3) == slow);
+    }
+}
+
 static void hmac_matches_rfc4231_case_2(void **state)
 {
     (void)state;
@@ -120,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(digests_match_published_values),
         cmocka_unit_test(a_digest_in_pieces_equals_one_shot),
+        cmocka_unit_test(crc64_of_long_data_is_that_of_its_bytes_one_by_one),
         cmocka_unit_test(hmac_matches_rfc4231_case_2),
         cmocka_unit_test(base64_survives_a_round_trip_at_every_length),
         cmocka_unit_test(bad_base64_and_hex_are_refused),
