@@ -301,7 +301,8 @@ class LustreFake:
     def counters(self):
         """Counts by name, 0 for what never happened: stalls, stall_max_ms, leaked_fd, poisoned_handle, null_handle,
         cancel_answered, negative_errval, unknown_ends, refused_ends, canceled_unasked, enosys, retries, timed_out,
-        agents_died, registered, messages, progresses, ends, agent_open_files, ..."""
+        agents_died, live_max (requests queued and running at once), registered, messages, progresses, ends,
+        agent_open_files, ..."""
         import collections
         return collections.Counter(self.ask('counters')['counters'])
 

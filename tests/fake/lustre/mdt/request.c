@@ -142,6 +142,8 @@ struct mdt_req *request_new(struct mdt *m, uint32_t action, struct mdt_file *f,
     if (f != NULL)
         DL_APPEND2(f->reqs, q, fprev, fnext);
     request_wait(m, q);
+    if (m->waiting_count + m->active_count > m->live_max)
+        m->live_max = m->waiting_count + m->active_count;
     return q;
 }
 

@@ -126,6 +126,7 @@ cJSON *show_counters(struct mdt *m)
     for (c = m->counters; c != NULL; c = c->hh.next)
         json_add_int(o, c->name, c->value);
     kuc_stalls(m->kuc, m->set.stall_limit_ms, &now_ms, &max_ms, &stalls);
+    json_add_int(o, "live_max", m->live_max);
     json_add_int(o, "stall_now_ms", now_ms);
     json_add_int(o, "stall_max_ms", max_ms);
     json_add_int(o, "stalls", stalls);
