@@ -11,6 +11,7 @@
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <uthash.h>
 #include <utlist.h>
 
 #define THREADS      8
@@ -53,7 +54,7 @@ static void free_list(struct stager_list *l)
     }
 }
 
-static int by_fid(const struct stager_item *a, const struct stager_item *b)
+static int compare_fids(const struct stager_item *a, const struct stager_item *b)
 {
     if (a->fid.seq != b->fid.seq)
         return a->fid.seq < b->fid.seq ? -1 : 1;
@@ -79,6 +80,8 @@ void stager_finish(struct stager *s, struct stager_item *it, enum stager_result 
         .size = it->size,
         .elapsed_ns = it->begun_ns != 0 ? s->now_ns - it->begun_ns : 0,
     };
+    if (it->known)
+        HASH_DEL(s->by_fid, it);
     s->counts.results[result]++;
     if (result == STAGER_DONE)
         s->counts.bytes_done += it->size;
@@ -126,13 +129,28 @@ void stager_failed(struct stager *s, struct stager_item *it, int errnum, const c
 
 /* ---- reading ---- */
 
+/* Takes it into work, unless the same file is there already under another name or twice in the
+ * list: it would be requested twice. */
+static void take_in(struct stager *s, struct stager_item *it)
+{
+    struct stager_item *other = NULL;
+    HASH_FIND(hh, s->by_fid, &it->fid, sizeof(it->fid), other);
+    if (other != NULL) {
+        stager_finish(s, it, STAGER_ALREADY, 0, "the list has it twice, or under two names");
+        return;
+    }
+    it->known = true;
+    HASH_ADD(hh, s->by_fid, fid, sizeof(it->fid), it);
+    stager_push(&s->gathered, it);
+}
+
 /* What the first look at a file says: an end, or work. */
 static void judge(struct stager *s, struct stager_item *it)
 {
     int errnum = 0;
     const char *reason = "";
     if (it->rc < 0 && it->gone && s->cfg->action == STAGER_REMOVE) {
-        stager_push(&s->gathered, it); /* removal after unlink */
+        take_in(s, it); /* removal after unlink */
         return;
     }
     if (it->rc < 0) {
@@ -155,7 +173,7 @@ static void judge(struct stager *s, struct stager_item *it)
     else if (s->cfg->dry_run)
         stager_finish(s, it, STAGER_PLANNED, 0, "");
     else
-        stager_push(&s->gathered, it);
+        take_in(s, it);
 }
 
 static void gather(struct stager *s)
@@ -181,7 +199,7 @@ static void order(struct stager *s)
     if (s->ready.n >= STAGER_ORDER)
         return;
     if (s->cfg->ordered)
-        DL_SORT(s->gathered.head, by_fid);
+        DL_SORT(s->gathered.head, compare_fids);
     DL_CONCAT(s->ready.head, s->gathered.head);
     s->ready.n += s->gathered.n;
     s->gathered = (struct stager_list){0};
@@ -352,6 +370,7 @@ int stager_run(const struct stager_config *config, const struct stager_source *s
     }
     rc = conclude(&s, err);
     *counts = s.counts;
+    HASH_CLEAR(hh, s.by_fid);
     free_list(&s.gathered);
     free_list(&s.ready);
     free_list(&s.sent);

@@ -10,6 +10,7 @@
 #include "lustre/stager.h"
 
 #include <sys/types.h>
+#include <uthash.h>
 
 #define STAGER_BITE  1024  /* files read and looked at in one go */
 #define STAGER_ORDER 16384 /* files that are sorted together */
@@ -30,7 +31,6 @@ struct stager_item {
     const char *problem;              /* with rc: text for people, static */
     bool has_fid;
     bool gone;       /* no such file; its FID is known */
-    bool by_fid;     /* given by FID */
     bool maybe_sent; /* a request may be in the coordinator's queue */
     bool alone;      /* goes in a request of its own */
     bool ask_action; /* the next look asks for the current action, too */
@@ -41,6 +41,8 @@ struct stager_item {
     int64_t sent_ns;  /* last request */
     int64_t due_ns;   /* next look, or next attempt */
     int64_t asked_ns; /* last time that the current action was asked for */
+    bool known;       /* it is in the run's table of FIDs */
+    UT_hash_handle hh;
 };
 
 struct stager_list {
@@ -60,6 +62,7 @@ struct stager {
     const struct stager_sink *sink;
     struct stager_pool *pool;
     struct stager_counts counts;
+    struct stager_item *by_fid;  /* all that are in a list */
     struct stager_list gathered; /* looked at, to be ordered */
     struct stager_list ready;    /* to be requested, in this order */
     struct stager_list sent;     /* outstanding, oldest first */

@@ -116,19 +116,16 @@ int stager_list_open(const char *name, bool nul, struct stager_list_reader *r, s
 int stager_list_seek(struct stager_list_reader *r, uint64_t ordinal, uint64_t offset,
                      struct err *err)
 {
-    r->ordinal = ordinal;
-    r->offset = offset;
-    if (r->size > 0) {
-        if (fseeko(r->in, (off_t)offset, SEEK_SET) != 0)
-            return err_sys(err, errno, "list file %s", r->name);
-        return 0;
-    }
-    for (uint64_t i = 0; i < offset; i++)
+    if (r->size > 0 && fseeko(r->in, (off_t)offset, SEEK_SET) != 0)
+        return err_sys(err, errno, "list file %s", r->name);
+    for (uint64_t i = r->offset; r->size == 0 && i < offset; i++)
         if (getc(r->in) == EOF)
             return err_set(err, -EINVAL,
                            "%s is shorter than in the run that this one goes on with; give it "
                            "the same list",
                            r->name);
+    r->ordinal = ordinal;
+    r->offset = offset;
     return 0;
 }
 

@@ -205,7 +205,6 @@ size_t stager_read(struct stager *s, struct stager_item **items, size_t n)
         struct stager_item *it = xzalloc(sizeof(*it));
         it->path = xstrdup(f.path);
         it->has_fid = f.path == NULL;
-        it->by_fid = f.path == NULL;
         it->fid = f.fid;
         it->ordinal = f.ordinal;
         it->maybe_sent = f.sent;

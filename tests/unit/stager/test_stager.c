@@ -395,6 +395,20 @@ static void directories_and_links_are_refused(void **state)
     sim_end();
 }
 
+static void a_file_with_two_names_is_requested_once(void **state)
+{
+    (void)state;
+    sim_begin(30, 0);
+    assert_int_equal(unlink(sim.files[7].path), 0);
+    assert_int_equal(link(sim.files[3].path, sim.files[7].path), 0);
+    sim_prepare(&run, STAGER_ARCHIVE);
+    assert_int_equal(sim_run(&run), 0);
+    assert_int_equal(sim.files[3].requests, 1);
+    assert_int_equal(run.told[3].result, STAGER_DONE);
+    assert_int_equal(run.told[7].result, STAGER_ALREADY);
+    sim_end();
+}
+
 static void many_threads_do_the_same(void **state)
 {
     (void)state;
@@ -509,6 +523,7 @@ int main(void)
         cmocka_unit_test(a_file_deleted_meanwhile_is_told),
         cmocka_unit_test(actions_are_cancelled_and_others_left_alone),
         cmocka_unit_test(directories_and_links_are_refused),
+        cmocka_unit_test(a_file_with_two_names_is_requested_once),
         cmocka_unit_test(many_threads_do_the_same),
         cmocka_unit_test(a_library_without_actions_still_sees_ends),
         cmocka_unit_test(the_time_that_is_left_is_told),
