@@ -86,6 +86,7 @@ extern const struct cmd cmds_drive[];
 extern const struct cmd cmds_file[];
 extern const struct cmd cmds_help[];
 extern const struct cmd cmds_library[];
+extern const struct cmd cmds_lustre[];
 extern const struct cmd cmds_mmapplypolicy[];
 extern const struct cmd cmds_mmlsattr[];
 extern const struct cmd cmds_policy[];
@@ -291,7 +292,8 @@ struct cmd_progress {
 /* Begins; draws only when standard error is a terminal. */
 void cmd_progress_init(struct cmd_progress *p);
 
-/* Draws the state of event: members stage, done, failed, total, bytes_done, bytes_total. */
+/* Draws the state of event: members stage, done, failed, total, bytes_done, bytes_total, in_work,
+ * eta_s. */
 void cmd_progress_draw(struct cmd_progress *p, const cJSON *event);
 
 /* Removes the line, before other output and at the end. */

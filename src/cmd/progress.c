@@ -32,11 +32,12 @@ static void add_bar(struct buf *b, double part)
     buf_addf(b, "] %3d%%", (int)(part * 100));
 }
 
-static void add_eta(struct buf *b, double part, int64_t elapsed_ns)
+/* told: seconds left as the event has them; -1: reckoned from what is done. */
+static void add_eta(struct buf *b, double part, int64_t elapsed_ns, int64_t told)
 {
-    if (elapsed_ns < ETA_MIN_NS || part <= 0 || part >= 1)
+    if (told < 0 && (elapsed_ns < ETA_MIN_NS || part <= 0 || part >= 1))
         return;
-    double left = (double)elapsed_ns / 1e9 * (1 - part) / part;
+    double left = told >= 0 ? (double)told : (double)elapsed_ns / 1e9 * (1 - part) / part;
     if (left > ETA_MAX_S)
         return;
     int64_t s = (int64_t)(left + 0.5);
@@ -74,7 +75,9 @@ void cmd_progress_text(struct buf *b, const cJSON *event, int64_t elapsed_ns, in
     }
     if (json_int(event, "failed", 0) > 0)
         buf_addf(b, ", %" PRId64 " failed", json_int(event, "failed", 0));
-    add_eta(b, part, elapsed_ns);
+    if (json_int(event, "in_work", 0) > 0)
+        buf_addf(b, ", %" PRId64 " in work", json_int(event, "in_work", 0));
+    add_eta(b, part, elapsed_ns, json_int(event, "eta_s", -1));
     if (width > 0 && b->len > (size_t)width) {
         b->len = (size_t)width;
         b->data[b->len] = '\0';

@@ -127,6 +127,18 @@ static void progress_without_totals_counts_only(void **state)
     assert_string_equal(b.data, "scan         1234");
 }
 
+static void progress_shows_what_is_in_work_and_the_time_that_is_told(void **state)
+{
+    (void)state;
+    auto_json cJSON *event =
+        cJSON_Parse("{\"stage\":\"archive\",\"done\":50,\"failed\":0,\"total\":200,\"in_work\":20,"
+                    "\"eta_s\":75}");
+    auto_buf struct buf b = {0};
+    cmd_progress_text(&b, event, 1000000000, 0);
+    assert_string_equal(
+        b.data, "archive      [######>                 ]  25% 50/200, 20 in work, ETA 1:15");
+}
+
 static void progress_never_passes_the_end(void **state)
 {
     (void)state;
@@ -224,6 +236,7 @@ int main(void)
         cmocka_unit_test(an_absolute_path_stays_as_it_is),
         cmocka_unit_test(progress_shows_part_rate_failures_and_time_left),
         cmocka_unit_test(progress_without_totals_counts_only),
+        cmocka_unit_test(progress_shows_what_is_in_work_and_the_time_that_is_told),
         cmocka_unit_test(progress_never_passes_the_end),
         cmocka_unit_test(numbers_are_short),
         cmocka_unit_test(a_table_pads_columns_and_marks_empty_cells),
