@@ -16,6 +16,7 @@ static const struct cmd_group firn_groups[] = {
     {"pool", "pools of cartridges", cmds_pool},
     {"library", "tape libraries", cmds_library},
     {"tier", "places that keep copies: libraries and stores", cmds_tier},
+    {"lustre", "HSM of Lustre: archive, restore and release many files", cmds_lustre},
     {"cluster", "attributes of the whole site", cmds_cluster},
     {"account", "S3 accounts and their keys", cmds_account},
     {"bucket", "S3 buckets", cmds_bucket},

@@ -132,7 +132,7 @@ def test_compatible_programs_are_in_firn_compat_7():
 
 def test_the_pages_are_clean():
     for name in sorted(os.listdir(os.path.join(SOURCE, 'man'))):
-        if re.match(r'firn(-(file|attr|policy|cluster|tape|drive|pool|library|account|bucket|task|status|schedule|rebuild))?\.1$|firn-compat\.7$', name):
+        if re.match(r'firn(-(file|attr|policy|cluster|tape|drive|pool|library|lustre|account|bucket|task|status|schedule|rebuild))?\.1$|firn-compat\.7$', name):
             r = subprocess.run(['mandoc', '-Tlint', '-W', 'warning', os.path.join(SOURCE, 'man', name)], stdout=subprocess.PIPE, text=True)
             assert r.returncode == 0, r.stdout
 
