@@ -138,6 +138,8 @@ def define():
     tests = {}
     if STORE:  # one index is enough; the others are shown with tapes alone
         migrate = [p for p in migrate if not p.startswith('index_') or p == 'index_data_begin']
+    if STORE and STORE != 'dir':
+        migrate += ['s3_chunk_put', 's3_chunk_put:3', 's3_before_manifest', 's3_after_manifest', 's3_after_manifest:2']
     for p in migrate:
         tests[f'test_migrate_killed_at_{p}'] = lambda site, p=p: migrate_killed_at(site, p)
     for p in recall:
