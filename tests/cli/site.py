@@ -135,6 +135,55 @@ def test_rebuild_tells_problems():
         assert f.asked('rebuild') == [{'dry_run': True}, {'dry_run': False}]
 
 
+TIERS = [{'name': 'lib1', 'kind': 'tape', 'endpoint': '/srv/lib1', 'state': 'up', 'problem': '', 'pools': ['pool1', 'pool2'],
+          'copies': 12, 'bytes': 3 << 20, 'memory': {'used': 0, 'peak': 0, 'bound': 0}, 'requests': 0, 'retries': 0, 'failures': 0},
+         {'name': 's3a', 'kind': 's3', 'endpoint': 'https://s3.example', 'state': 'down', 'problem': 'no route', 'pools': ['cloud'],
+          'copies': 7, 'bytes': 1 << 30, 'memory': {'used': 1 << 20, 'peak': 8 << 20, 'bound': 512 << 20}, 'requests': 90,
+          'retries': 2, 'failures': 1}]
+
+
+def test_tiers_are_listed():
+    with Fake({'tier.list': {'tiers': TIERS}}) as f:
+        same(f.run('tier', 'list').stdout,
+             'Tier  Kind  State  Pools        Copies  Bytes    Endpoint            Problem\n'
+             'lib1  tape  up     pool1,pool2  12      3.0 MiB  /srv/lib1           -\n'
+             's3a   s3    down   cloud        7       1.0 GiB  https://s3.example  no route\n')
+        assert json.loads(f.run('--json', 'tier', 'list').stdout)['payload'] == TIERS
+
+
+def test_a_tier_is_shown_in_full():
+    with Fake({'tier.show': {**TIERS[1], 'garbage_copies': 3, 'lanes': {'count': 16, 'copying': 4, 'recalling': 1}}}) as f:
+        shown = dict(l.split(':', 1) for l in f.run('tier', 'show', 's3a').stdout.splitlines())
+        shown = {k: v.strip() for k, v in shown.items()}
+        assert shown['Memory bound'] == '512 MiB' and shown['Lanes'] == '16' and shown['Garbage copies'] == '3', shown
+        assert shown['Pools'] == 'cloud' and shown['Problem'] == 'no route', shown
+        assert f.asked('tier.show') == [{'name': 's3a'}]
+
+
+def test_a_verify_of_a_store_fails_with_problems():
+    good = {'copies': 9, 'ok': 9, 'lost': 0, 'found': 0, 'unreferenced': 2, 'problem_count': 0, 'problems': []}
+    bad = {**good, 'ok': 8, 'lost': 1, 'problem_count': 1, 'problems': ['d/f: is not in the store']}
+    with Fake({'tier.verify': [Events([{'stage': 'verify', 'done': 1, 'failed': 0}], bad), good]}) as f:
+        r = f.run('tier', 'verify', 's3a', '--read', '--limit', '5', '/mnt/x')
+        assert r.returncode == 1
+        same(r.stdout, 'd/f: is not in the store\ns3a: 9 copies, 8 as they should be, 1 problems; 2 of files that are gone or have '
+                       'newer copies\n')
+        assert f.run('tier', 'verify', 's3a').returncode == 0
+        assert f.asked('tier.verify') == [{'name': 's3a', 'read': True, 'limit': 5, 'paths': ['/mnt/x']},
+                                          {'name': 's3a', 'paths': []}], f.asked('tier.verify')
+
+
+def test_gc_deletes_only_when_asked():
+    found = {'copies_kept': 5, 'recent': 1, 'foreign': 2, 'garbage_count': 1, 'objects': 3, 'bytes': 4096, 'deleted': 0, 'problems': [],
+             'garbage': [{'id': 'u1', 'reason': 'incomplete', 'objects': 3, 'bytes': 4096, 'path': 'd/f'}]}
+    with Fake({'tier.gc': [found, {**found, 'deleted': 1}]}) as f:
+        same(f.run('tier', 'gc', 's3a').stdout,
+             'Archive  Why         Objects  Bytes    Path\nu1       incomplete  3        4.0 KiB  d/f\n\n'
+             's3a: 5 copies kept, 1 too recent, 2 of others; 1 garbage, not deleted (--delete does): 3 objects, 4.0 KiB\n')
+        assert f.run('tier', 'gc', 's3a', '--delete', '--min-age', '60').stdout.endswith('1 garbage, deleted: 3 objects, 4.0 KiB\n')
+        assert f.asked('tier.gc') == [{'name': 's3a', 'min_age_s': 86400}, {'name': 's3a', 'delete': True, 'min_age_s': 60}]
+
+
 def test_drain_waits():
     with Fake({'drain': {}}) as f:
         same(f.run('drain', '-t', '5').stdout, 'No drive works, and all indexes are written.\n')
