@@ -15,6 +15,7 @@
 /* A list that goes on page by page. */
 struct listing {
     struct store *store;
+    const char *name; /* of the store, in texts */
     const char *bucket, *prefix;
     char *after; /* the last key that was given out, or start_after */
     char *token; /* of the next page (V2), or NULL */
@@ -74,7 +75,7 @@ static int give_item(struct listing *l, const struct xml *page, const struct xml
     int64_t size = -1;
     if (key == NULL || key[0] == '\0' || xml_int(x, "Size", &size) != 0 || size < 0)
         return err_set(err, -EPROTO, "store %s: list of %s: an entry has no proper key or size",
-                       l->store->name, l->bucket);
+                       l->name, l->bucket);
     /* A store that does not know start-after begins anew; one that repeats itself too. */
     if (strcmp(key, l->after) <= 0 || strncmp(key, l->prefix, strlen(l->prefix)) != 0)
         return 0;
@@ -165,18 +166,15 @@ static int next_page(struct listing *l, const struct xml *page, const char *befo
         l->token = xstrdup(token);
         return 1;
     }
-    return err_set(err, -EPROTO, "store %s: list of %s does not go on after %.100s", l->store->name,
+    return err_set(err, -EPROTO, "store %s: list of %s does not go on after %.100s", l->name,
                    l->bucket, l->after);
 }
 
-static int list_page(struct listing *l, bool *more, struct err *err)
+/* Gives out what a page holds; *more: there is another one. */
+static int read_page(struct listing *l, const struct xml *page, bool *more, struct err *err)
 {
-    auto_xml struct xml *page = NULL;
-    *more = false;
-    int rc = fetch(l, &page, err);
-    if (rc != 0)
-        return rc;
     auto_free char *before = xstrdup(l->after);
+    int rc = 0;
     for (const struct xml *x = xml_child(page, "Contents"); x != NULL && rc == 0; x = xml_again(x))
         rc = give_item(l, page, x, err);
     if (rc != 0)
@@ -186,10 +184,36 @@ static int list_page(struct listing *l, bool *more, struct err *err)
     return rc < 0 ? rc : 0;
 }
 
+static void end(struct listing *l)
+{
+    free(l->after);
+    free(l->token);
+}
+
+int list_read_page(const char *prefix, bool v1, const char *data, size_t len, store_item_fn *fn,
+                   void *arg, struct err *err)
+{
+    auto_xml struct xml *page = NULL;
+    struct listing l = {.name = "",
+                        .bucket = "",
+                        .prefix = prefix,
+                        .after = xstrdup(""),
+                        .v1 = v1,
+                        .fn = fn,
+                        .arg = arg};
+    bool more = false;
+    int rc = xml_parse(data, len, CALL_ELEMENTS, NULL, &page, err);
+    if (rc == 0)
+        rc = read_page(&l, page, &more, err);
+    end(&l);
+    return rc;
+}
+
 int store_list(struct store *s, const char *bucket, const char *prefix, const char *start_after,
                store_item_fn *fn, void *arg, struct store_cancel *cancel, struct err *err)
 {
     struct listing l = {.store = s,
+                        .name = s->name,
                         .bucket = bucket,
                         .prefix = prefix,
                         .after = xstrdup(start_after),
@@ -199,9 +223,13 @@ int store_list(struct store *s, const char *bucket, const char *prefix, const ch
                         .cancel = cancel};
     bool more = true;
     int rc = 0;
-    while (rc == 0 && more)
-        rc = list_page(&l, &more, err);
-    free(l.after);
-    free(l.token);
+    while (rc == 0 && more) {
+        auto_xml struct xml *page = NULL;
+        more = false;
+        rc = fetch(&l, &page, err);
+        if (rc == 0)
+            rc = read_page(&l, page, &more, err);
+    }
+    end(&l);
     return rc;
 }

@@ -305,6 +305,15 @@ void call_reply(struct call *c, struct transfer *t, struct store_reply *reply);
 /* SHA-256 of n bytes at p as hex into out[65]. */
 void call_sha256(const void *p, size_t n, char *out);
 
+#define CALL_ELEMENTS 40000 /* of an answer's document */
+
+/* ---- list.c ---- */
+
+/* Reads one page of a list (for tests): gives its items out as store_list does. Returns what
+ * store_list would. */
+int list_read_page(const char *prefix, bool v1, const char *data, size_t len, store_item_fn *fn,
+                   void *arg, struct err *err);
+
 /* ---- store.c ---- */
 
 struct store {
