@@ -139,11 +139,18 @@ class NullStore:
         rc, action = self.tool.begin(item)
         if rc != 0:
             return rc
-        fd = action.fd()
-        with os.fdopen(fd, 'rb') as f:
-            self.store[item.fid] = f.read()
-        action.progress(0, len(self.store[item.fid]), len(self.store[item.fid]))
-        return action.end()
+        try:
+            with os.fdopen(action.fd(), 'rb') as f:
+                data = f.read()
+        except OSError as e:
+            return action.end(e.errno)
+        action.progress(0, len(data), len(data))
+        before = self.store.get(item.fid)
+        self.store[item.fid] = data
+        rc = action.end()
+        if rc != 0 and before is not None:  # the copy before is the good one
+            self.store[item.fid] = before
+        return rc
 
     def restore(self, item, layout=None):
         rc, action = self.tool.begin(item, DELAY_CREATE if layout else 0)

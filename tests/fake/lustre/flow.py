@@ -206,6 +206,31 @@ def test_a_change_during_archive_ends_with_EBUSY(lustre):
         assert not lustre.state(NAME) & 8
 
 
+def test_an_archive_that_meets_a_release_or_a_restore_ends_with_EBUSY(lustre):
+    """By reading."""
+    store = archived(lustre, NAME)
+    for release_first in (False, True):
+        with version(lustre, dup_filter=False), tool(lustre) as ct:
+            lustre.write(NAME, b'J')
+            lustre.archive(NAME)
+            lustre.archive(NAME)
+            one, two = ct.items(2)
+            check(NullStore(ct, store).archive(one), 0)
+            if release_first:
+                lustre.release(NAME)
+            rc, action = ct.begin(two)
+            if release_first:
+                lustre.restore(NAME)
+                check(NullStore(ct, store).serve(1), [0])
+            else:
+                lustre.release(NAME)
+            check((rc, action.end()), (0, -errno.EBUSY))
+        if not release_first:
+            with tool(lustre) as ct, reading(lustre, NAME) as got:
+                check(NullStore(ct, store).serve(1), [0])
+            check(got, [b'Jello'])
+
+
 def test_chmod_and_xattrs_during_archive_do_no_harm(lustre):
     make(lustre, NAME)
     with tool(lustre) as ct:

@@ -87,7 +87,7 @@ int action_start(struct mdt *m, const struct wire_call *c, struct wire_reply *r)
     touch(q);
     if (c->action == HSMA_ARCHIVE && q->file != NULL) {
         rc = file_refresh(m, q->file);
-        r->dv = q->file->dv;
+        r->dv = file_version(q->file);
         if (rc != 0)
             action_fail(m, q, MDT_FAILED, -rc);
     }
@@ -263,7 +263,7 @@ int action_end(struct mdt *m, const struct wire_call *c, int fd, uint64_t conn)
     add_extent(m, q, &c->ext);
     if (q->action == HSMA_ARCHIVE && errval == 0 && q->file != NULL) {
         rc = file_refresh(m, q->file);
-        if (rc != 0 || q->file->dv != c->dv) {
+        if (rc != 0 || file_version(q->file) != c->dv) {
             errval = rc != 0 ? -rc : EBUSY;
             result = -errval;
             call.hp_flags &= ~(uint32_t)HP_FLAG_RETRY;

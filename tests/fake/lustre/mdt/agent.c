@@ -32,8 +32,11 @@ int agent_add(struct mdt *m, int pid, const char *client, const int *ids, int co
     (void)snprintf(a->client, sizeof a->client, "%s", client);
     a->count = count;
     a->ids = xrealloc_array(NULL, (size_t)count + 1, sizeof(int));
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         a->ids[i] = ids[i];
+        if (ids[i] == 0)
+            a->count = 0; /* any */
+    }
     if (agent_known(m, client))
         knobs_count(m, "already_registered", 1);
     struct epoll_event ev = {.events = 0, .data.u64 = (uint64_t)fd}; /* errors only */

@@ -147,6 +147,11 @@ int file_refresh(struct mdt *m, struct mdt_file *f)
     return 0;
 }
 
+uint64_t file_version(const struct mdt_file *f)
+{
+    return f->states & HS_RELEASED ? 0 : f->dv;
+}
+
 void file_settle(struct mdt *m, struct mdt_file *f)
 {
     struct stat st;
@@ -175,10 +180,10 @@ int file_release(struct mdt *m, struct mdt_file *f)
     if (rc != 0)
         return rc;
     struct timespec times[2] = {st.st_atim, st.st_mtim};
+    watch_add(m, fd); /* first, so that nobody sees it half done */
     if (ftruncate(fd, 0) != 0 || ftruncate(fd, st.st_size) != 0 || futimens(fd, times) != 0)
         return -errno;
     f->states |= HS_RELEASED;
-    watch_add(m, fd);
     return 0;
 }
 
@@ -209,8 +214,6 @@ int file_state_set(struct mdt *m, struct mdt_file *f, uint64_t set, uint64_t cle
         return -EINVAL;
     if ((f->states & HS_RELEASED) && !(states & HS_ARCHIVED))
         return -EPERM;
-    if ((states & HS_ARCHIVED) && !(f->states & HS_ARCHIVED))
-        f->arch_ver = f->dv;
     if (set != 0 && id == 0 && f->archive_id == 0 && (states & HS_EXISTS))
         id = (uint32_t)m->set.default_archive;
     f->states = states;

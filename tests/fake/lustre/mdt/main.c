@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -160,6 +161,7 @@ int main(int argc, char **argv)
     if (mount == NULL || path == NULL)
         usage();
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* no test leaves one behind */
     (void)umask(0);
     m.epoll = epoll_create1(EPOLL_CLOEXEC);
     if (m.epoll < 0 || pipe2(m.done_pipe, O_CLOEXEC) != 0 || pipe2(m.fan_pipe, O_CLOEXEC) != 0)

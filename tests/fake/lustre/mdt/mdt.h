@@ -213,6 +213,8 @@ bool file_alive(struct mdt *m, struct mdt_file *f, struct stat *st);
 /* Looks for content changes since dv was given; then raises it and sets DIRTY. Returns 0, or
  * -ENOENT. */
 int file_refresh(struct mdt *m, struct mdt_file *f);
+/* The data version as a client sees it: that of a released file is 0. By reading. */
+uint64_t file_version(const struct mdt_file *f);
 /* Takes the inode as it is now for the content of a new dv. */
 void file_settle(struct mdt *m, struct mdt_file *f);
 /* Frees the data of a clean archived file: size and times stay. Returns 0 or -errno. */

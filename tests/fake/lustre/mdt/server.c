@@ -245,7 +245,7 @@ static int op_data_version(struct mdt *m, struct call *k)
     if (rc == 0 && k->c->num == 1) /* what an import that brings the data says */
         f->arch_ver = k->c->dv;
     else if (rc == 0)
-        k->r->dv = f->dv;
+        k->r->dv = file_version(f);
     return rc;
 }
 

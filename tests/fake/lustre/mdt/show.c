@@ -150,7 +150,7 @@ cJSON *show_state(struct mdt *m, struct mdt_file *f)
     json_add_int(out, "archive_id", hus.archive_id);
     json_add_int(out, "in_progress_state", hus.in_progress_state);
     json_add_int(out, "in_progress_action", hus.in_progress_action);
-    json_add_int(out, "data_version", (int64_t)f->dv);
+    json_add_int(out, "data_version", (int64_t)file_version(f));
     json_add_int(out, "archived_version", (int64_t)f->arch_ver);
     (void)cJSON_AddBoolToObject(out, "alive", file_alive(m, f, NULL));
     return out;
