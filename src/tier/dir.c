@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "codec/encode.h"
+#include "tier/ranges.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -81,15 +82,10 @@ static int dir_put_begin(void *self, const struct tier_object *o, struct err *er
     return 0;
 }
 
-static int full_or(int rc)
-{
-    return rc == -ENOSPC || rc == -EDQUOT ? TIER_FULL : rc;
-}
-
 static int dir_put_write(void *self, uint64_t off, const void *data, size_t n, struct err *err)
 {
     struct dir_tier *d = self;
-    int rc = full_or(io_pwrite_full(d->put_fd, data, n, (off_t)off));
+    int rc = tier_full_or(io_pwrite_full(d->put_fd, data, n, (off_t)off));
     return rc < 0 ? err_sys(err, -rc, "%s/%s", d->path, d->put_key) : rc;
 }
 
@@ -134,10 +130,10 @@ static int dir_put_end(void *self, const struct tier_xattr *more, size_t nmore,
     add_xattrs(cJSON_GetObjectItemCaseSensitive(d->put_json, "xattrs"), more, nmore);
     if (ftruncate(d->put_fd, (off_t)d->put_size) != 0 || fsync(d->put_fd) != 0 ||
         renameat(d->fd, temp, d->fd, d->put_key) != 0) {
-        int rc = full_or(-errno);
+        int rc = tier_full_or(-errno);
         return rc < 0 ? err_sys(err, -rc, "%s/%s", d->path, d->put_key) : rc;
     }
-    int rc = full_or(write_sidecar(d, err));
+    int rc = tier_full_or(write_sidecar(d, err));
     if (rc != 0)
         return rc;
     put_over(d);
@@ -187,29 +183,6 @@ static int dir_stat(void *self, const struct uuid *id, const struct tier_locatio
     return open_copy(self, id, &fd, size, err);
 }
 
-struct range {
-    const char *key;
-    int fd;
-    uint64_t off, end; /* no hole */
-};
-
-static int send_range(struct dir_tier *d, const struct range *r, void *buf, size_t cap,
-                      tier_sink_fn *sink, void *arg, struct err *err)
-{
-    for (uint64_t off = r->off; off < r->end;) {
-        size_t n = r->end - off < cap ? (size_t)(r->end - off) : cap;
-        ssize_t got = io_pread_full(r->fd, buf, n, (off_t)off);
-        if (got < (ssize_t)n)
-            return err_sys(err, got < 0 ? (int)-got : EIO, "%s/%s at byte %llu", d->path, r->key,
-                           (unsigned long long)off);
-        int rc = sink(arg, off, buf, n, err);
-        if (rc < 0)
-            return rc;
-        off += n;
-    }
-    return 0;
-}
-
 static int dir_get(void *self, const struct uuid *id, const struct tier_location *loc, void *buf,
                    size_t cap, tier_sink_fn *sink, void *arg, struct err *err)
 {
@@ -220,16 +193,8 @@ static int dir_get(void *self, const struct uuid *id, const struct tier_location
     (void)loc;
     key_of(id, key, sizeof(key));
     int rc = open_copy(d, id, &fd, &size, err);
-    for (off_t off = 0; rc == 0 && (uint64_t)off < size;) {
-        off_t data = lseek(fd, off, SEEK_DATA);
-        if (data < 0)
-            break; /* only a hole is left */
-        off_t end = lseek(fd, data, SEEK_HOLE);
-        struct range r = {key, fd, (uint64_t)data, (uint64_t)end};
-        rc = send_range(d, &r, buf, cap, sink, arg, err);
-        off = end;
-    }
-    return rc;
+    auto_free char *name = xasprintf("%s/%s", d->path, key);
+    return rc != 0 ? rc : tier_send_file(fd, size, name, buf, cap, sink, arg, err);
 }
 
 static int dir_remove(void *self, const struct uuid *id, const struct tier_location *loc,

@@ -215,6 +215,17 @@ void tier_location_copy(struct tier_location *dst, const struct tier_location *s
  */
 int tier_dir_open(const char *path, struct tier **out, struct err *err);
 
+/*
+ * The archive of lhsmtool_posix in directory root (which must be there), one file for each, byte by
+ * byte. format "v2": <4 hex digits of oid xor seq>/<FID>; "v1": six such directories. The FID is
+ * the last component of tier_object.label ("0x..:0x..:0x.."); a copy without one is -EINVAL. An
+ * attribute "firn.lustre.layout" becomes <FID>.lov; owner, mode and times are those of the file. A
+ * new copy of a FID replaces the former; user.firn.archive on the file tells whose id it has, and a
+ * file without it, as lhsmtool_posix writes them, answers to any. Returns 0 with *out, -EINVAL for
+ * another format, -ENOTSUP when root's file system keeps no user attributes, or a negative code.
+ */
+int tier_posix_open(const char *root, const char *format, struct tier **out, struct err *err);
+
 /* Takes everything and keeps nothing; a get is -ENODATA. For measuring the rest. Never NULL. */
 struct tier *tier_null_open(void);
 
