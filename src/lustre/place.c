@@ -92,6 +92,8 @@ int place_lane(struct mover *m, struct tier **out, struct err *err)
     }
     if (strcmp(kind, "dir") == 0)
         return tier_dir_open(m->config.root, out, err);
+    if (strcmp(kind, "posix") == 0)
+        return tier_posix_open(m->config.root, m->config.posix_format, out, err);
     return err_set(err, -EINVAL, "no tier of kind %s", kind);
 }
 
