@@ -332,15 +332,15 @@ static int check(const struct stager_config *c, struct err *err)
     return 0;
 }
 
-static int begin(struct stager *s, const struct stager_config *config, struct err *err)
+static int begin(struct stager *s, struct err *err)
 {
+    const struct stager_config *config = s->cfg;
     struct stat st;
     int rc = check(config, err);
     if (rc < 0)
         return rc;
     if (stat(config->mount, &st) != 0)
         return err_sys(err, errno, "mount point %s", config->mount);
-    s->cfg = config;
     s->dev = st.st_dev;
     s->window = config->window == 0                  ? STAGER_WINDOW
                 : config->window > STAGER_WINDOW_MAX ? STAGER_WINDOW_MAX
@@ -356,10 +356,10 @@ static int begin(struct stager *s, const struct stager_config *config, struct er
 int stager_run(const struct stager_config *config, const struct stager_source *source,
                const struct stager_sink *sink, struct stager_counts *counts, struct err *err)
 {
-    struct stager s = {.source = source, .sink = sink};
+    struct stager s = {.cfg = config, .source = source, .sink = sink};
     s.counts.eta_s = -1;
     *counts = s.counts;
-    int rc = begin(&s, config, err);
+    int rc = begin(&s, err);
     if (rc < 0)
         return rc;
     for (;;) {
@@ -412,8 +412,8 @@ int stager_states(const struct stager_config *config, const struct stager_source
                   struct err *err)
 {
     struct stager_item *items[STAGER_BITE];
-    struct stager s = {.source = source};
-    int rc = begin(&s, config, err);
+    struct stager s = {.cfg = config, .source = source};
+    int rc = begin(&s, err);
     while (rc == 0 && !s.ended) {
         size_t n = stager_read(&s, items, STAGER_BITE);
         for (size_t i = 0; i < n; i++)

@@ -332,33 +332,46 @@ static bool counts_for(const struct stager_policy_config *cfg, const struct poli
     return rule->to_external != NULL;
 }
 
+/* The statement that names the rule's target; NULL: none. */
+static const struct policy_external *external_of(const struct policy_rule *rule)
+{
+    if (rule->kind == POLICY_LIST)
+        return rule->list_external;
+    return rule->to_external != NULL ? rule->to_external : rule->from_external;
+}
+
+static const char *wanted_rules(const struct stager_policy_config *cfg)
+{
+    if (cfg->lists_only)
+        return "LIST rules are wanted";
+    return cfg->action == STAGER_RESTORE
+               ? "MIGRATE FROM POOL of an external pool, or LIST rules are wanted"
+               : "MIGRATE TO POOL of an external pool, or LIST rules are wanted";
+}
+
 static int take_rules(struct stager_policy *p, struct err *err)
 {
+    bool any = false;
     p->n_rules = policy_n_rules(p->policy);
     p->hints = xzalloc((p->n_rules + 1) * sizeof(*p->hints));
     p->keep = xzalloc((p->n_rules + 1) * sizeof(*p->keep));
     p->data = xzalloc((p->n_rules + 1) * sizeof(*p->data));
-    bool any = false;
     for (size_t i = 0; i < p->n_rules; i++) {
         const struct policy_rule *rule = policy_rule(p->policy, i);
-        const struct policy_external *ext = rule->kind == POLICY_LIST   ? rule->list_external
-                                            : rule->to_external != NULL ? rule->to_external
-                                                                        : rule->from_external;
+        const struct policy_external *ext = external_of(rule);
         any = any || (counts_for(p->cfg, rule) && !rule->list_exclude);
-        int rc = stager_policy_opts(ext != NULL ? ext->opts : "", p->cfg->hint, &p->hints[i],
-                                    &p->data[i], err);
+        p->hints[i] = *p->cfg->hint;
+        int rc = ext == NULL
+                     ? 0
+                     : stager_policy_opts(ext->opts, p->cfg->hint, &p->hints[i], &p->data[i], err);
         if (rc < 0)
-            return err_wrap(err, rc, "%s:%u: OPTS of %s", p->cfg->file, ext->line, ext->name);
+            return err_wrap(err, rc, "%s:%u: OPTS", p->cfg->file, ext != NULL ? ext->line : 0);
         p->keep[i] = p->hints[i];
         p->keep[i].release = false;
     }
     if (any)
         return 0;
-    return err_set(err, -EINVAL, "%s has no rule for this: %s", p->cfg->file,
-                   p->cfg->lists_only ? "LIST rules are wanted"
-                   : p->cfg->action == STAGER_RESTORE
-                       ? "MIGRATE FROM POOL of an external pool, or LIST rules are wanted"
-                       : "MIGRATE TO POOL of an external pool, or LIST rules are wanted");
+    return err_set(err, -EINVAL, "%s has no rule for this: %s", p->cfg->file, wanted_rules(p->cfg));
 }
 
 static int compile(struct stager_policy *p, struct buf *diag_text, struct err *err)
