@@ -67,7 +67,8 @@ struct store_cancel {
     _Atomic bool set;
 };
 
-/* What a store said of an object. Free with store_reply_fini. */
+/* What a store said of an object. Zero to begin; a call that gets it frees what it held. Free with
+ * store_reply_fini. */
 struct store_reply {
     int status;               /* HTTP status; 0 when there was none */
     char code[64];            /* S3 error code, "" when there was none */
@@ -89,9 +90,9 @@ struct store_counts {
 };
 
 /*
- * Opens a store: checks the configuration and finds credentials (in this order: config,
- * AWS_ACCESS_KEY_ID..., credentials_file), makes no request. Returns 0 with *out (store_close), or
- * a negative code with err naming the key that is wrong.
+ * Opens a store: checks the configuration and finds credentials (in this order: access_key and
+ * secret_key, credentials_file, AWS_ACCESS_KEY_ID..., the AWS tools' file), makes no request.
+ * Returns 0 with *out (store_close), or a negative code with err naming the key that is wrong.
  */
 int store_open(const struct store_config *config, struct store **out, struct err *err);
 
@@ -125,16 +126,17 @@ struct store_put {
  * proves that the store holds exactly these bytes: by its checksum, or by an ETag that is their
  * MD5. reply may be NULL. Returns 0, or a negative code with err: -EACCES, -ENOENT (no bucket),
  * -ENOSPC (quota), -EBADMSG (checksum refused, an ETag or checksum that is another's), -ETIMEDOUT,
- * -EIO, -ECANCELED, -ESTALE... After a failure the object may be there or not.
+ * -EIO, -ECANCELED, -EEXIST (if_absent)... After a failure the object may be there or not.
  */
 int store_put(struct store *s, const struct store_put *put, struct store_cancel *cancel,
               bool *proven, struct store_reply *reply, struct err *err);
 
 /*
  * Reads size bytes at off of an object into buf (at least size bytes); off 0 with whole set reads
- * the whole object, which must then be of exactly size bytes. *got gets what came. Never returns 0
- * with less than asked for. Returns 0, STORE_ABSENT, STORE_ARCHIVED, or a negative code;
- * -EMSGSIZE when the whole object is of another size (reply.size tells).
+ * the whole object, which must then be of exactly size bytes and is compared with the checksum that
+ * the answer gives. No bytes of a part (size 0) are read without a request. *got gets what came.
+ * Never returns 0 with less than asked for. Returns 0, STORE_ABSENT, STORE_ARCHIVED, or a negative
+ * code; -EMSGSIZE when the whole object is of another size (reply.size tells).
  */
 int store_get(struct store *s, const char *bucket, const char *key, uint64_t off, void *buf,
               size_t size, bool whole, struct store_cancel *cancel, struct store_reply *reply,
@@ -146,7 +148,8 @@ int store_get_small(struct store *s, const char *bucket, const char *key, size_t
                     size_t *size, struct store_cancel *cancel, struct store_reply *reply,
                     struct err *err);
 
-/* What the store knows of an object. Returns 0, STORE_ABSENT, or a negative code. */
+/* What the store knows of an object. Returns 0, STORE_ABSENT, or a negative code. An absent object
+ * costs a second request, since a HEAD's answer does not say why. */
 int store_head(struct store *s, const char *bucket, const char *key, struct store_cancel *cancel,
                struct store_reply *reply, struct err *err);
 
