@@ -217,6 +217,7 @@ static int run_gc(struct cmd_ctx *ctx, const struct cmd_args *args)
         return rc;
     cJSON *req = cmd_object("name", args->argv[0]);
     flag(req, args, "delete");
+    flag(req, args, "unreferenced");
     json_add_int(req, "min_age_s", age);
     rc = call(ctx, "tier.gc", req, &res);
     if (rc < 0)
@@ -251,6 +252,7 @@ static const struct cmd_opt verify_opts[] = {
 };
 static const struct cmd_opt gc_opts[] = {
     {"delete", 0, NULL, "delete what is proven to be garbage; without it nothing is changed", 0},
+    {"unreferenced", 0, NULL, "take copies whose file was deleted for garbage too", 0},
     {"min-age", 0, "SECONDS", "leave what is younger alone (86400)", 0},
     {0},
 };

@@ -310,7 +310,7 @@ static int64_t copies_of(const struct batch *b, const struct mfile *f)
     int64_t n = 0;
     for (size_t p = 0; p < b->task->npools; p++)
         n += f->copies[p].needed ? 1 : 0;
-    return n;
+    return n > 0 ? n : 1;
 }
 
 int copy_file(struct tier *t, struct batch *b, struct mfile *f, struct mcopy *c, struct err *err)

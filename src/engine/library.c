@@ -277,7 +277,6 @@ int library_scan(struct engine *e, struct library *lib, int *found, int *missing
     if (lib->store != NULL) {
         lock_scope(&e->lock);
         store_hurry_locked(lib->store);
-        *found = *missing = 0;
         return 0;
     }
     if (lib->changer == NULL)

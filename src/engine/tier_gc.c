@@ -2,9 +2,10 @@
 /*
  * firn tier gc: what lies in a store and is nobody's. Something is garbage only by proof: it is old
  * enough; it was put by a file system that is managed here (by name, and by UUID where the copy
- * says one); the catalogue calls it garbage or lost, or does not know it; no batch in memory is
- * putting it; and no file's record names its archive, for which all records of all file systems are
- * read. Deleting asks the catalogue and the file once more.
+ * says one); the catalogue calls it garbage or lost, or does not know it, or, when that is asked
+ * for, its file is gone or has other data; no batch in memory is putting it; and no file's record
+ * names its archive, for which all records of all file systems are read. Deleting asks the
+ * catalogue and the file once more.
  */
 #include "engine/engine_impl.h"
 
@@ -24,9 +25,10 @@
 #define MIN_AGE_S    86400
 #define PROBLEMS_MAX 100
 
-enum reason { GC_GARBAGE, GC_LOST, GC_UNKNOWN, GC_INCOMPLETE };
+enum reason { GC_GARBAGE, GC_LOST, GC_UNKNOWN, GC_INCOMPLETE, GC_UNREFERENCED };
 static const char *const reasons[] = {"garbage in the catalogue", "given up in the catalogue",
-                                      "unknown to the catalogue", "incomplete"};
+                                      "unknown to the catalogue", "incomplete",
+                                      "its file is gone or has newer data"};
 
 struct candidate {
     struct uuid id;
@@ -36,6 +38,7 @@ struct candidate {
     char *path;
     struct efs *fs;
     uint64_t objects, bytes;
+    struct candidate *next; /* of all that were ever in the hash */
     UT_hash_handle hh;
 };
 
@@ -45,8 +48,10 @@ struct gc {
     struct depot *depot;
     const struct engine_call *call;
     int64_t newest_ns; /* younger ones are left alone */
+    bool unreferenced; /* copies that count, of files that are gone, are garbage too */
     pthread_mutex_t lock;
     struct candidate *candidates; /* hash by id */
+    struct candidate *all;        /* those and dropped ones */
     struct candidate *page[PAGE]; /* not looked up in the catalogue yet */
     size_t n;
     struct efs *scanned;
@@ -80,10 +85,10 @@ static void free_candidate(struct candidate *c)
     free(c);
 }
 
+/* c is no garbage; it is freed with the others. */
 static void drop(struct gc *g, struct candidate *c)
 {
     HASH_DEL(g->candidates, c);
-    free_candidate(c);
 }
 
 /* ---- against the catalogue ---- */
@@ -97,8 +102,10 @@ static int judge(const struct gc *g, struct candidate *c, const struct catalog_c
         const struct catalog_copy *x = &l->v[i];
         if (x->volume != g->s->volume->row.id || memcmp(&x->archive, &c->id, sizeof(c->id)) != 0)
             continue;
-        if (x->state == CATALOG_COPY_VALID)
-            return 1;
+        if (x->state == CATALOG_COPY_VALID) {
+            c->reason = GC_UNREFERENCED;
+            return g->unreferenced && !archive_is_referenced(g->e, &c->id) ? 0 : 1;
+        }
         c->reason = x->state == CATALOG_COPY_GARBAGE ? GC_GARBAGE : GC_LOST;
     }
     return 0;
@@ -132,6 +139,7 @@ static int flush_page(struct gc *g, struct err *err)
         HASH_FIND(hh, g->candidates, &c->id, sizeof(c->id), old);
         if (counts == 0 && old == NULL) {
             HASH_ADD(hh, g->candidates, id, sizeof(c->id), c);
+            LL_PREPEND(g->all, c);
             continue;
         }
         g->kept += counts;
@@ -325,8 +333,10 @@ static int ask_again(struct gc *g, const struct candidate *c, bool *others)
     for (size_t i = 0; i < l.n; i++) {
         if (l.v[i].volume != g->s->volume->row.id)
             *others = *others || l.v[i].state != CATALOG_COPY_LOST;
+        else if (l.v[i].state != CATALOG_COPY_VALID || c->reason == GC_UNREFERENCED)
+            no = l.v[i].copy_no;
         else
-            no = l.v[i].state == CATALOG_COPY_VALID ? -1 : l.v[i].copy_no;
+            no = -1;
     }
     size_t n = l.n;
     catalog_copies_fini(&l);
@@ -342,6 +352,8 @@ static void delete_one(struct gc *g, const struct candidate *c)
     int no = ask_again(g, c, &others);
     if (no < 0)
         return;
+    if (c->reason == GC_UNREFERENCED) /* on other tiers too */
+        copies_set_state(g->e, &c->id, 0, CATALOG_COPY_GARBAGE, "tier gc");
     if (no > 0) /* first, so that nobody looks for what is half deleted */
         copies_set_state(g->e, &c->id, no, CATALOG_COPY_LOST, "tier gc");
     int rc = depot_purge(g->depot, &c->id, &objects, &bytes, &err);
@@ -425,8 +437,9 @@ static void free_all(struct gc *g)
     struct candidate *tmp = NULL;
     for (size_t i = 0; i < g->n; i++)
         free_candidate(g->page[i]);
-    HASH_ITER (hh, g->candidates, c, tmp)
-        drop(g, c);
+    HASH_CLEAR(hh, g->candidates);
+    LL_FOREACH_SAFE(g->all, c, tmp)
+    free_candidate(c);
     (void)pthread_mutex_destroy(&g->lock);
 }
 
@@ -451,7 +464,10 @@ int engine_op_tier_gc(struct engine *e, const struct engine_call *call, cJSON **
                       struct err *err)
 {
     auto_json cJSON *problems = cJSON_CreateArray();
-    struct gc g = {.e = e, .call = call, .problems = problems};
+    struct gc g = {.e = e,
+                   .call = call,
+                   .unreferenced = json_bool(call->args, "unreferenced", false),
+                   .problems = problems};
     int64_t age = json_int(call->args, "min_age_s", MIN_AGE_S);
     uint64_t foreign = 0;
     int rc = store_need(e, call, "space on cartridges comes back when they are formatted", &g.s,

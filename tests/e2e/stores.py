@@ -287,6 +287,23 @@ def test_gc_finds_garbage_and_deletes_it_only_when_asked(site):
     assert r['garbage_count'] == 0, json.dumps(r)
 
 
+def test_copies_of_deleted_files_are_garbage_when_asked_for(site):
+    files = Files(site, keep=MIB + 7, gone=2 * MIB)
+    migrate(site, files, CLOUD, TAPE)
+    keep, gone = files.paths
+    keys = objects_of(site, gone)
+    os.unlink(gone)
+    del files.sums[gone]
+    r = site.firn_json('tier', 'gc', 'store1', '--min-age', '0', '--delete')['payload'][0]
+    assert r['garbage_count'] == 0, r
+    r = site.firn_json('tier', 'gc', 'store1', '--min-age', '0', '--unreferenced')['payload'][0]
+    assert gone.endswith(r['garbage'][0]['path']) or r['garbage_count'] > 1, r
+    site.firn('tier', 'gc', 'store1', '--min-age', '0', '--unreferenced', '--delete')
+    assert not set(keys) & set(site.store.list_objects(s3pool.BUCKET))
+    site.firn('file', 'recall', keep)
+    files.check()
+
+
 def put_again(site, key, other, drop=()):
     """A copy of an object under another archive id, as a put of this file system that ended there."""
     client = site.store.boto()
