@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "codec/encode.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -35,17 +36,15 @@ static int url_decode(char *s)
 {
     char *to = s;
     for (; *s != '\0'; s++, to++) {
-        unsigned v = 0;
-        int used = 0;
-        if (*s == '%') {
-            if (s[1] == '\0' || s[2] == '\0' || sscanf(s + 1, "%2x%n", &v, &used) != 1 ||
-                used != 2 || v == 0)
-                return -EINVAL;
-            *to = (char)v;
-            s += 2;
-        } else {
-            *to = *s == '+' ? ' ' : *s;
-        }
+        *to = *s == '+' ? ' ' : *s;
+        if (*s != '%')
+            continue;
+        char digits[3] = {s[1], s[1] != '\0' ? s[2] : '\0', '\0'};
+        uint8_t byte = 0;
+        if (encode_hex_decode(digits, &byte, 1) < 0 || byte == 0)
+            return -EINVAL;
+        *to = (char)byte;
+        s += 2;
     }
     *to = '\0';
     return 0;
