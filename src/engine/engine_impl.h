@@ -641,7 +641,7 @@ void store_free(struct estore *s);
 /* The pools of stores own their store's volume. Not under engine.lock. */
 void stores_take_pools(struct engine *e);
 
-/* The state as shown: "up", "down", "full". engine.lock held. */
+/* The state as shown: "starting" until it was looked at, "up", "down", "full". engine.lock held. */
 const char *store_state(const struct estore *s);
 
 /* What lanes of s copy for task id (its jobs are to be cancelled) ends soon, not after the store's

@@ -105,7 +105,7 @@ void stores_take_pools(struct engine *e)
 const char *store_state(const struct estore *s)
 {
     if (!s->up)
-        return "down";
+        return s->lib->problem[0] != '\0' ? "down" : "starting";
     return s->full[0] != '\0' ? "full" : "up";
 }
 
