@@ -335,8 +335,8 @@ static int serve(struct tool *t, const sigset_t *waited, struct err *err)
     log_info("stopped");
     if (t->o.pid_file != NULL)
         (void)unlink(t->o.pid_file);
-    if (t->left == COPYTOOL_HANGS)
-        _exit(failure); /* each action has been ended, but some worker still uses the mover */
+    if (t->left == COPYTOOL_HANGS || t->left == COPYTOOL_COLLECTS)
+        _exit(failure); /* each action has been ended, but some thread still uses the mover */
     return failure != 0 ? err_set(err, -failure, "stopped: %s", strerror(failure)) : 0;
 }
 

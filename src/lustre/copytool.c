@@ -13,10 +13,11 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
-#define FORCE_MS 30000 /* between being interrupted and being ended by force */
-#define LEAVE_MS 1000  /* for the reader to come out of a receive that blocks */
-#define RESERVE  8     /* one worker in so many is kept for readers */
-#define WAKE_UP  SIGUSR2
+#define FORCE_MS   30000 /* between being interrupted and being ended by force */
+#define COLLECT_MS 5000  /* for a collection of garbage to end */
+#define LEAVE_MS   1000  /* for the reader to come out of a receive that blocks */
+#define RESERVE    8     /* one worker in so many is kept for readers */
+#define WAKE_UP    SIGUSR2
 
 static void on_wake(int sig)
 {
@@ -332,6 +333,17 @@ static bool reader_left(struct copytool *ct)
     return false;
 }
 
+/* A collection of garbage may be long: it is not worth waiting for, the next run goes on. */
+static bool collector_left(struct copytool *ct)
+{
+    const struct timespec until = after_ms(COLLECT_MS);
+    lock_scope(&ct->lock);
+    int rc = 0;
+    while (ct->collecting && rc == 0)
+        rc = pthread_cond_timedwait(&ct->quiet, &ct->lock, &until);
+    return !ct->collecting;
+}
+
 enum copytool_left copytool_stop(struct copytool *ct)
 {
     copytool_drain(ct);
@@ -346,6 +358,11 @@ enum copytool_left copytool_stop(struct copytool *ct)
         if (left)
             session_end(ct);
         return COPYTOOL_HANGS;
+    }
+    if (!collector_left(ct)) {
+        if (left)
+            session_end(ct);
+        return COPYTOOL_COLLECTS;
     }
     join_all(ct, left ? ct->nthreads : ct->nthreads - 1);
     if (!left)

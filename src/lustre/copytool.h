@@ -100,6 +100,7 @@ enum copytool_left {
     COPYTOOL_GONE,     /* ct is freed */
     COPYTOOL_RECEIVER, /* the receiver is inside coordinatool and does not come out: nothing uses
                           the ops any more, but the process must leave by _exit */
+    COPYTOOL_COLLECTS, /* garbage is still being collected: leave by _exit and close nothing */
     COPYTOOL_HANGS,    /* a worker is in a call that does not return; its action has been ended, the
                           process must leave by _exit and close nothing */
 };

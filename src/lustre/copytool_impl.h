@@ -97,6 +97,8 @@ struct copytool {
     struct journal_list lost, retry; /* ends that did not arrive; retry: those of the last round */
     LIST_HEAD(, session) sessions;   /* the first is the current one when registered */
     bool registered, draining, quit;
+    bool leaving;    /* nobody waits for a registration any more */
+    bool collecting; /* the mover's collect is under way */
     bool reregister;
 
     pthread_t threads[COPYTOOL_THREADS]; /* the reader is the last */
@@ -137,7 +139,8 @@ int session_first(struct copytool *ct, struct err *err);
  * copytool quits. Called by the reader alone. */
 void session_renew(struct copytool *ct);
 
-/* The current session with one more open action; waits for one unless the copytool quits (NULL). */
+/* The current session with one more open action; waits for one unless the copytool is leaving
+ * (NULL). */
 struct session *session_get(struct copytool *ct);
 
 /* An action of s has ended. */

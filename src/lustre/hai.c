@@ -63,7 +63,7 @@ int hai_check(const struct hsm_action_item *item)
     if (item->action != HSMA_ARCHIVE && item->action != HSMA_RESTORE &&
         item->action != HSMA_REMOVE && item->action != HSMA_CANCEL)
         return EPROTO;
-    if (item->fid.seq == 0 || item->fid.oid == 0)
+    if (item->fid.seq == 0)
         return EINVAL;
     if (item->extent.length != EXTENT_TO_END &&
         item->extent.offset + item->extent.length < item->extent.offset)

@@ -2,6 +2,7 @@
 /* The journal's upkeep, lost ends, figures; and the collection of garbage, which may take long. */
 #include "lustre/copytool_impl.h"
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/timefmt.h"
 
@@ -41,6 +42,14 @@ void *keeper_main(void *arg)
     return NULL;
 }
 
+/* Whether a collection begins or has ended. */
+static void mark_collecting(struct copytool *ct, bool on)
+{
+    lock_scope(&ct->lock);
+    ct->collecting = on;
+    (void)pthread_cond_broadcast(&ct->quiet);
+}
+
 void *collector_main(void *arg)
 {
     struct copytool *ct = arg;
@@ -48,8 +57,10 @@ void *collector_main(void *arg)
     while (!copytool_pause(ct, (int)ms)) {
         struct err e = {0};
         uint64_t n = 0;
+        mark_collecting(ct, true);
         if (ct->ops.collect(ct->ops.ctx, &n, &e) < 0)
             log_warn("garbage: %s", e.text);
+        mark_collecting(ct, false);
         (void)atomic_fetch_add(&ct->stats.collected, n);
     }
     return NULL;

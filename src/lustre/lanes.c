@@ -287,19 +287,32 @@ void lanes_remove(struct lanes *l, struct lane_entry *e)
     leave(l, e);
 }
 
-struct lane_entry *lanes_pop_waiting(struct lanes *l)
+/* One that is behind another; such are rare. */
+static struct lane_entry *find_behind(const struct lanes *l)
 {
-    for (size_t i = 0; l->waiting_all > 0 && i < BUCKETS; i++) {
+    for (size_t i = 0; i < BUCKETS; i++) {
         struct lane_entry *e = NULL;
         LIST_FOREACH(e, &l->cookies[i], bucket)
         {
-            if (e->state == LANE_RUNNING)
-                continue;
-            lanes_remove(l, e);
-            return e;
+            if (e->state == LANE_BEHIND)
+                return e;
         }
     }
     return NULL;
+}
+
+struct lane_entry *lanes_pop_waiting(struct lanes *l)
+{
+    struct lane_entry *e = NULL;
+    for (int i = 0; e == NULL && i < LANE_COUNT; i++) {
+        if (!TAILQ_EMPTY(&l->flows[i]))
+            e = TAILQ_FIRST(&TAILQ_FIRST(&l->flows[i])->entries);
+    }
+    if (e == NULL && l->waiting_all > 0)
+        e = find_behind(l);
+    if (e != NULL)
+        lanes_remove(l, e);
+    return e;
 }
 
 size_t lanes_waiting(const struct lanes *l, enum lane lane)

@@ -142,7 +142,7 @@ void session_renew(struct copytool *ct)
 struct session *session_get(struct copytool *ct)
 {
     lock_scope(&ct->lock);
-    while (!ct->registered && !ct->quit)
+    while (!ct->registered && !ct->leaving && !ct->quit)
         (void)pthread_cond_wait(&ct->joined, &ct->lock);
     if (!ct->registered)
         return NULL;
