@@ -2,6 +2,7 @@
 #include "store/store_impl.h"
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/timefmt.h"
 #include "codec/digest.h"
 #include "codec/encode.h"
@@ -327,6 +328,7 @@ int call_run(struct call *c, struct transfer *t, struct err *err)
         p.failed += step != STEP_AT_ONCE;
         if (step == STEP_FAIL || p.failed > c->store->retries)
             return give_up(c, &p, p.verdict.code, err);
+        log_debug("store %s: %s: try %u: %s; again", c->store->name, c->what, c->tries, err->text);
         if (step == STEP_AGAIN && back_off(c, t, p.failed)) {
             (void)err_set(err, -ECANCELED, "cancelled");
             return give_up(c, &p, -ECANCELED, err);

@@ -126,12 +126,16 @@ static void take_retry_after(struct head *h, const char *value)
     h->retry_after_ns = v * NS_PER_SEC;
 }
 
-static void take_etag(struct head *h, const char *value)
+void head_unquote(char *out, size_t cap, const char *value)
 {
     size_t n = strlen(value);
     bool quoted = n >= 2 && value[0] == '"' && value[n - 1] == '"';
-    (void)snprintf(h->reply.etag, sizeof(h->reply.etag), "%.*s", quoted ? (int)n - 2 : (int)n,
-                   quoted ? value + 1 : value);
+    (void)snprintf(out, cap, "%.*s", quoted ? (int)n - 2 : (int)n, quoted ? value + 1 : value);
+}
+
+static void take_etag(struct head *h, const char *value)
+{
+    head_unquote(h->reply.etag, sizeof(h->reply.etag), value);
 }
 
 static void take_encryption(struct head *h, const char *value)

@@ -79,12 +79,8 @@ static int give_item(struct listing *l, const struct xml *page, const struct xml
     if (strcmp(key, l->after) <= 0 || strncmp(key, l->prefix, strlen(l->prefix)) != 0)
         return 0;
     char bare[80] = "";
-    if (etag != NULL) {
-        size_t n = strlen(etag);
-        bool quoted = n >= 2 && etag[0] == '"' && etag[n - 1] == '"';
-        (void)snprintf(bare, sizeof(bare), "%.*s", quoted ? (int)n - 2 : (int)n,
-                       quoted ? etag + 1 : etag);
-    }
+    if (etag != NULL)
+        head_unquote(bare, sizeof(bare), etag);
     struct store_item item = {.key = key, .size = (uint64_t)size, .etag = bare};
     if (modified != NULL && timefmt_parse_iso(modified, &item.modified_ns) < 0)
         item.modified_ns = 0;

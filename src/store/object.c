@@ -226,6 +226,7 @@ int store_head(struct store *s, const char *bucket, const char *key, struct stor
     int rc = call_run(&c, &t, err);
     if (rc < 0 && bare) {
         err_clear(err);
+        (void)atomic_fetch_sub(&s->failures, 1); /* not known yet to be one */
         rc = why_absent(&c, &t, err);
         if (rc == 0)
             rc = call_run(&c, &t, err);

@@ -51,6 +51,9 @@ void head_line(struct head *h, const char *line, size_t n);
 /* After the last line: sorts the metadata, judges the ETag. */
 void head_end(struct head *h);
 
+/* An ETag without its quotes into out[cap], cut. */
+void head_unquote(char *out, size_t cap, const char *value);
+
 /* Parses "bytes A-B/C". Returns 0, or -EINVAL. */
 int head_parse_range(const char *s, int64_t *from, int64_t *to, int64_t *of);
 

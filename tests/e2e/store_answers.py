@@ -139,6 +139,26 @@ def test_a_wrong_clock_is_corrected_from_the_answer():
         assert r.rc == 1 and len(s.requests) == 1, r
 
 
+def test_tries_are_counted_and_pauses_bounded():
+    with Script(error(500, 'InternalError')) as s:
+        r = s.tool(retries=5).run('check', 'bucket', base_ms=100, retry_max_ms=100)
+        assert r.rc == 1 and len(s.requests) == 6 and 'failed 6 times' in r.error and r.seconds < 2, r
+        assert r.fields['retries'] == '5', r
+    with Script(answer(417), answer(200, b'', ETag='"x"')) as s:
+        r = s.tool().run('head', 'bucket', 'key')
+        assert r.rc == 0 and r.fields['failures'] == '0', r
+
+
+def test_an_absent_object_is_no_failure():
+    with Script(error(404, 'NoSuchKey')) as s:
+        r = s.tool().run('head', 'bucket', 'key')
+        assert r.rc == ABSENT and r.fields['failures'] == '0' and len(s.requests) == 2, r
+    # It came into being between the two questions.
+    with Script(answer(404), answer(206, b'x', ETag='"x"', Content_Range='bytes 0-0/1'), answer(200, b'x', ETag='"x"')) as s:
+        r = s.tool().run('head', 'bucket', 'key')
+        assert r.rc == 0 and r.fields['size'] == '1', r
+
+
 def test_a_list_of_the_first_form_is_read():
     def page(keys, truncated):
         items = ''.join(f'<Contents><Key>{k}</Key><Size>1</Size><ETag>"e"</ETag></Contents>' for k in keys)
