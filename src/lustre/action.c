@@ -293,6 +293,7 @@ static bool claim_end(struct action *a)
     if (a->ending)
         return false;
     a->ending = true;
+    a->lane.ending = true;
     while (a->telling)
         (void)pthread_cond_wait(&a->quiet, &a->lock);
     return true;

@@ -156,7 +156,8 @@ static struct lane_chain *chain_new(struct lanes *l, const struct lu_fid *fid)
 /* Whether the last that is to happen to this FID is that action. */
 static bool chain_ends_with(const struct lane_chain *c, uint32_t action)
 {
-    return TAILQ_LAST(&c->entries, turn_list)->action == action;
+    const struct lane_entry *last = TAILQ_LAST(&c->entries, turn_list);
+    return last->action == action && !last->ending; /* what comes after its end is no duplicate */
 }
 
 /* Someone waits for this FID now: its restores that wait come forward. */

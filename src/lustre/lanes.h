@@ -33,6 +33,9 @@ struct lane_entry {
     uint32_t action; /* enum hsma, not CANCEL */
     uint32_t archive_id;
     bool blocking; /* somebody waits */
+    _Atomic bool
+        ending; /* the caller's, any thread: told to the coordinator as over, or about to be
+                 */
     /* Of lanes.c: */
     enum lane lane;
     enum lane_state state;
