@@ -211,6 +211,7 @@ int lanes_add(struct lanes *l, struct lane_entry *e)
     if (c != NULL && e->lane == LANE_READER)
         promote(l, c);
     bool first = c == NULL;
+    e->late = !first && TAILQ_LAST(&c->entries, turn_list)->ending;
     e->chain = first ? chain_new(l, &e->fid) : c;
     TAILQ_INSERT_TAIL(&e->chain->entries, e, next);
     LIST_INSERT_HEAD(&l->cookies[mix(e->cookie)], e, bucket);
@@ -258,7 +259,7 @@ void lanes_done(struct lanes *l, struct lane_entry *e, bool restored,
     l->running[e->lane]--;
     l->running_all--;
     struct lane_entry *next = restored ? TAILQ_NEXT(e, next) : NULL;
-    while (next != NULL && next->action == HSMA_RESTORE) {
+    while (next != NULL && next->action == HSMA_RESTORE && !next->late) {
         struct lane_entry *after = TAILQ_NEXT(next, next);
         lanes_remove(l, next);
         fn(arg, next);

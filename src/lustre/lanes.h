@@ -39,6 +39,7 @@ struct lane_entry {
     /* Of lanes.c: */
     enum lane lane;
     enum lane_state state;
+    bool late; /* came when the one before it was ending: its end says nothing of this one */
     struct lane_chain *chain;
     TAILQ_ENTRY(lane_entry) turn; /* in its flow */
     TAILQ_ENTRY(lane_entry) next; /* of the same FID */
@@ -73,8 +74,8 @@ struct lane_entry *lanes_take(struct lanes *l);
 
 /*
  * Takes running entry e out. With restored (e was a restore and succeeded) restores of the same FID
- * that wait behind it have nothing left to do: they are taken out too and given to fn, which may
- * not call into l.
+ * that came before its end have nothing left to do: they are taken out too and given to fn, which
+ * may not call into l.
  */
 void lanes_done(struct lanes *l, struct lane_entry *e, bool restored,
                 void (*fn)(void *arg, struct lane_entry *e), void *arg);

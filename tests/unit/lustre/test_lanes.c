@@ -177,6 +177,31 @@ static void restores_behind_one_that_succeeded_are_given_back(void **state)
     lanes_free(l);
 }
 
+static void what_comes_while_another_ends_is_judged_by_itself(void **state)
+{
+    (void)state;
+    struct lanes *l = make(8, 100);
+    struct lane_entry a = entry(HSMA_RESTORE, 1, 1, 1, false),
+                      b = entry(HSMA_RESTORE, 1, 2, 1, true),
+                      c = entry(HSMA_ARCHIVE, 2, 3, 1, false),
+                      d = entry(HSMA_ARCHIVE, 2, 4, 1, false);
+    assert_int_equal(lanes_add(l, &a), 0);
+    assert_ptr_equal(lanes_take(l), &a);
+    a.ending = true; /* restored, and released again before lanes_done */
+    assert_int_equal(lanes_add(l, &b), 0);
+    lanes_done(l, &a, true, none, NULL);
+    assert_ptr_equal(lanes_take(l), &b);
+    assert_int_equal(lanes_add(l, &c), 0);
+    assert_ptr_equal(lanes_take(l), &c);
+    c.ending = true;
+    assert_int_equal(lanes_add(l, &d), 0);
+    lanes_done(l, &c, false, none, NULL);
+    assert_ptr_equal(lanes_take(l), &d);
+    lanes_done(l, &b, false, none, NULL);
+    lanes_done(l, &d, false, none, NULL);
+    lanes_free(l);
+}
+
 static void a_reader_lets_a_waiting_restore_of_its_file_come_forward(void **state)
 {
     (void)state;
@@ -263,6 +288,7 @@ int main(void)
         cmocka_unit_test(actions_of_one_file_run_one_after_another),
         cmocka_unit_test(a_second_archive_is_refused_and_the_same_cookie_known),
         cmocka_unit_test(restores_behind_one_that_succeeded_are_given_back),
+        cmocka_unit_test(what_comes_while_another_ends_is_judged_by_itself),
         cmocka_unit_test(a_reader_lets_a_waiting_restore_of_its_file_come_forward),
         cmocka_unit_test(the_queue_is_bounded),
         cmocka_unit_test(random_traffic_keeps_the_rules),
