@@ -264,11 +264,11 @@ void batch_end(struct batch *b)
             copy_unmove(b->task, &b->files[i].copies[p]);
         n += result_of(b, &b->files[i], &r[n]) ? 1 : 0;
     }
-    task_finish_jobs(e, r, n);
-    if (b->n > 0) {
+    if (b->n > 0) { /* before its task may go */
         lock_scope(&e->lock);
         DL_DELETE2(e->live, b, live_prev, live_next);
     }
+    task_finish_jobs(e, r, n);
     free_batch(b);
     lock_scope(&e->lock);
     e->batches--;

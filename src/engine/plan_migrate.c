@@ -318,13 +318,34 @@ static size_t most_batches(const struct engine *e)
     return n;
 }
 
+static bool waits_for_store(const struct task *t)
+{
+    for (size_t p = 0; p < t->npools; p++) {
+        if (t->pools[p] != NULL && t->pools[p]->lib->store != NULL && !t->pools[p]->lib->store->up)
+            return true;
+    }
+    return false;
+}
+
+/* Batches that can go on: those that wait for a store are not to keep others from their tapes. */
+static size_t busy_batches(const struct engine *e)
+{
+    const struct batch *b = NULL;
+    size_t n = e->batches;
+    DL_FOREACH2(e->live, b, live_next)
+    {
+        n -= waits_for_store(b->task) ? 1 : 0;
+    }
+    return n;
+}
+
 static struct task *next_task(struct engine *e)
 {
     struct task *t = NULL;
-    if (e->batches >= most_batches(e))
+    if (busy_batches(e) >= most_batches(e))
         return NULL;
     DL_FOREACH (e->tasks, t) {
-        if (t->type != ENGINE_RECALL && t->unclaimed > 0)
+        if (t->type != ENGINE_RECALL && t->unclaimed > 0 && !waits_for_store(t))
             return t;
     }
     return NULL;

@@ -416,10 +416,22 @@ static void plan_task(struct engine *e, struct task *t)
     catalog_jobs_fini(&l);
 }
 
+/* Recalls that wait for a store which is down are not to keep others from their tapes, up to a
+ * number that memory bears. */
+static size_t waiting_for_stores(const struct engine *e)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < e->nlibs; i++) {
+        const struct estore *s = e->libs[i].store;
+        n += s != NULL && !s->up ? s->volume->queued : 0;
+    }
+    return n < STORE_WINDOW ? n : STORE_WINDOW;
+}
+
 static struct task *next_task(struct engine *e)
 {
     struct task *t = NULL;
-    if (e->window >= RECALL_WINDOW)
+    if (e->window - waiting_for_stores(e) >= RECALL_WINDOW)
         return NULL;
     DL_FOREACH (e->tasks, t) {
         if (t->type == ENGINE_RECALL && !t->direct && t->unclaimed > 0)

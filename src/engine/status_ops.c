@@ -174,7 +174,7 @@ int engine_op_status(struct engine *e, const struct engine_call *call, cJSON **r
 
 static bool is_at_work(const struct estore *s)
 {
-    for (size_t i = 0; s != NULL && i < s->nlanes; i++) {
+    for (size_t i = 0; s != NULL && s->up && i < s->nlanes; i++) { /* else they wait for it */
         if (s->lanes[i].work != LANE_IDLE && s->lanes[i].work != LANE_PROBING)
             return true;
     }

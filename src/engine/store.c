@@ -145,6 +145,7 @@ static void now_down(struct estore *s, const struct err *why)
         s->pause_ms = s->pause_ms * 2 < PAUSE_MAX_MS ? s->pause_ms * 2 : PAUSE_MAX_MS;
         leave_locked(s, &dead);
         (void)pthread_cond_broadcast(&s->e->work);
+        (void)pthread_cond_broadcast(&s->e->plan); /* others may be planned in its place */
     }
     recall_end_list(s->e, dead);
 }
@@ -161,6 +162,7 @@ static void now_up(struct estore *s, struct depot *opened)
     s->pause_ms = PAUSE_MIN_MS;
     s->lib->problem[0] = '\0';
     (void)pthread_cond_broadcast(&s->e->work);
+    (void)pthread_cond_broadcast(&s->e->plan);
 }
 
 /* One thread at a time has set s->probing and looks. */

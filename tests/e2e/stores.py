@@ -23,7 +23,7 @@ CLOUD, TAPE = 'cloud@store1', 'pool1@lib1'
 def make():
     with s3pool.Pool(KIND) as pool:
         with pool.store.faults(seed=11) as proxy, \
-                Site(extra=pool.conf(endpoint=proxy.endpoint), pools=[pool.pool], fs_size='2G', recall_wait=10) as site:
+                Site(extra=pool.conf(endpoint=proxy.endpoint), pools=[pool.pool], fs_size='2G', recall_wait=3) as site:
             site.store, site.proxy, site.pool = pool.store, proxy, pool
             site.start()
             site.assign('pool1', 2)
@@ -110,6 +110,8 @@ def down(site):
         yield
     finally:
         site.proxy.remove(rule.id)
+        if 'firnd' in site.procs:
+            site.firn('library', 'rescan', 'store1')  # looks at once
 
 
 def test_files_of_all_sizes_come_back_as_they_were(site):
@@ -178,6 +180,39 @@ def test_recalls_go_to_another_copy_while_the_store_is_away(site):
         site.firn('file', 'recall', *files.paths)
         files.check()
     wait_for('the store to be up', lambda: is_up(site), 90)
+
+
+def test_tapes_go_on_while_the_store_is_away(site):
+    stuck, tape = Files(site, a=MIB, b=MIB), Files(site, c=MIB)
+    with down(site):
+        for path in stuck.paths * 5:  # more tasks than batches are held in memory
+            site.firn('file', 'migrate', '--async', '-p', CLOUD, path, check=False)
+        wait_for('the store to be down', lambda: 'store store1 is down' in attention(site))
+        for _ in range(8):
+            more = Files(site, x=1000)
+            site.firn('file', 'migrate', '--async', '-p', CLOUD, *more.paths)
+        migrate(site, tape, TAPE)
+        site.firn('file', 'recall', *tape.paths)
+        tape.check()
+    wait_for('the migration', lambda: states(site, stuck.paths + more.paths) == {'migrated'}, 90)
+
+
+def test_a_reader_is_told_while_the_store_is_away_and_served_afterwards(site):
+    site.firn('bucket', 'create', 'front2', '--owner', 'reader')
+    account = site.firn_json('account', 'show', 'reader', '--secrets')['payload'][0]
+    body = os.urandom(MIB)
+    client = site.boto(account)
+    client.put_object(Bucket='front2', Key='x', Body=body)
+    site.firn('file', 'migrate', '-p', CLOUD, site.path('front2', 'x'))
+    with down(site):
+        try:
+            client.get_object(Bucket='front2', Key='x')
+            assert False, 'there was an answer'
+        except client.exceptions.ClientError as e:
+            assert e.response['ResponseMetadata']['HTTPStatusCode'] == 503, e.response
+        assert site.state_of(site.path('front2', 'x')) == 'migrated'
+    wait_for('the recall', lambda: site.state_of(site.path('front2', 'x')) == 'premigrated', 90)
+    assert client.get_object(Bucket='front2', Key='x')['Body'].read() == body
 
 
 def test_firnd_starts_without_its_store_and_finds_it_later(site):
