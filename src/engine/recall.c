@@ -249,6 +249,11 @@ static int restore_record(struct engine *e, struct efs *fs, struct file_info *in
     return rc;
 }
 
+static uint64_t last_block(const struct catalog_copy *c)
+{
+    return c->start_block + (c->byte_offset + c->length) / LTFS_BLOCKSIZE;
+}
+
 /* Adds the copies of one state to r. */
 static void take_copies(struct engine *e, struct recall *r, const struct catalog_copies *c,
                         enum catalog_copy_state state)
@@ -265,7 +270,8 @@ static void take_copies(struct engine *e, struct recall *r, const struct catalog
         k->loc.partition = c->v[i].partition == 'b' ? 1 : 0;
         k->loc.block = c->v[i].start_block;
         k->loc.byteoffset = (uint32_t)c->v[i].byte_offset;
-        k->loc.last_block = k->loc.block + (c->v[i].byte_offset + c->v[i].length) / LTFS_BLOCKSIZE;
+        /* A store's numbers are sizes: of what is stored, and of the file (tier/s3_put.c). */
+        k->loc.last_block = v->lib->store != NULL ? c->v[i].length : last_block(&c->v[i]);
         r->ncopies++;
     }
 }
