@@ -268,6 +268,31 @@ static void refused_credentials_are_renewed_from_the_file_once_it_changed(void *
     assert_int_equal(unlink(path), 0);
 }
 
+static void a_changed_credentials_file_is_noticed_without_a_refusal(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/firn-creds-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd), 0);
+    write_file(path, "[p]\naws_access_key_id=ONE\naws_secret_access_key=s\n");
+    struct store_config config = {.credentials_file = path, .profile = "p"};
+    struct creds *c = NULL;
+    struct err err = {0};
+    assert_int_equal(creds_open(&config, &c, &err), 0);
+    write_file(path, "[p]\naws_access_key_id=NUMBERTWO\naws_secret_access_key=s\n");
+    bool seen = false;
+    for (int64_t end = time_mono_ns() + 10 * NS_PER_SEC; !seen && time_mono_ns() < end;) {
+        auto_creds_value struct creds_value v = {0};
+        assert_int_equal(creds_get(c, &v, &err), 0);
+        seen = strcmp(v.access_key, "NUMBERTWO") == 0;
+        (void)usleep(20000);
+    }
+    assert_true(seen);
+    creds_close(c);
+    assert_int_equal(unlink(path), 0);
+}
+
 static void what_passes_is_told_from_what_is_definite(void **state)
 {
     (void)state;
@@ -434,6 +459,7 @@ int main(void)
         cmocka_unit_test(a_profile_is_found_in_a_credentials_file),
         cmocka_unit_test(a_wrong_credentials_file_is_refused_without_telling_its_secrets),
         cmocka_unit_test(refused_credentials_are_renewed_from_the_file_once_it_changed),
+        cmocka_unit_test(a_changed_credentials_file_is_noticed_without_a_refusal),
         cmocka_unit_test(what_passes_is_told_from_what_is_definite),
         cmocka_unit_test(a_head_becomes_a_reply),
         cmocka_unit_test(an_etag_is_an_md5_only_without_encryption),
