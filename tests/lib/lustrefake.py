@@ -289,7 +289,11 @@ class LustreFake:
 
     def wait_idle(self, timeout=30):
         """Waits until nothing is queued or running."""
-        self.ask('wait', **{'for': 'idle'}, timeout_ms=int(timeout * 1000))
+        try:
+            self.ask('wait', **{'for': 'idle'}, timeout_ms=int(timeout * 1000))
+        except TimeoutError as e:
+            left = [a for a in self.actions() if a['status'] == 'WAITING' or a['running']]
+            raise TimeoutError(f'{e}; {self.agents()}; still there: {left[:5]}') from e
 
     def wait_agents(self, count=1, timeout=30):
         """Waits until exactly count copytools are registered."""

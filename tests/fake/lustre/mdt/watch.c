@@ -15,11 +15,14 @@
 #endif
 #define DENY_EIO (FAN_DENY | (EIO << 24))
 
+/* Before Linux 6.14: reads only, and a failure is EPERM. */
+static bool old_kernel;
+
 enum { EVENTS_SIZE = 16384 };
 
 static void answer(int fan, int fd, unsigned response)
 {
-    struct fanotify_response r = {.fd = fd, .response = response};
+    struct fanotify_response r = {.fd = fd, .response = old_kernel ? response & 3 : response};
     if (write(fan, &r, sizeof r) != (ssize_t)sizeof r)
         (void)fprintf(stderr, "fakemdt: no answer to a read\n");
     (void)close(fd);
@@ -59,7 +62,14 @@ int watch_start(struct mdt *m)
 
 static void mark(const struct mdt *m, int fd, unsigned how)
 {
-    if (m->fan > 0 && fanotify_mark(m->fan, how, FAN_PRE_ACCESS, fd, NULL) != 0 && errno != ENOENT)
+    if (m->fan <= 0)
+        return;
+    int rc = fanotify_mark(m->fan, how, old_kernel ? FAN_ACCESS_PERM : FAN_PRE_ACCESS, fd, NULL);
+    if (rc != 0 && errno == EINVAL && !old_kernel) {
+        old_kernel = true;
+        rc = fanotify_mark(m->fan, how, FAN_ACCESS_PERM, fd, NULL);
+    }
+    if (rc != 0 && errno != ENOENT)
         (void)fprintf(stderr, "fakemdt: reads of a released file are not seen: error %d\n", errno);
 }
 
