@@ -35,6 +35,8 @@ struct session {
     LIST_ENTRY(session) link;
 };
 
+LIST_HEAD(session_list, session);
+
 struct action {
     struct lane_entry lane;
     struct copytool *ct;
@@ -95,7 +97,7 @@ struct copytool {
     struct action_list refused, running;
     size_t nrefused, nclosing;
     struct journal_list lost, retry; /* ends that did not arrive; retry: those of the last round */
-    LIST_HEAD(, session) sessions;   /* the first is the current one when registered */
+    struct session_list sessions;    /* the first is the current one when registered */
     bool registered, draining, quit;
     bool leaving;    /* nobody waits for a registration any more */
     bool collecting; /* the mover's collect is under way */

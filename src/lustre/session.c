@@ -41,7 +41,7 @@ static void close_pipe(const struct session *s)
 /* Takes the sessions without open actions out; the others' pipes are closed. */
 static void lay_aside(struct copytool *ct)
 {
-    LIST_HEAD(, session) idle = LIST_HEAD_INITIALIZER(idle);
+    struct session_list idle = LIST_HEAD_INITIALIZER(idle);
     (void)pthread_mutex_lock(&ct->lock);
     ct->registered = false;
     struct session *next = NULL;
