@@ -156,7 +156,7 @@ static int lend_all(struct membudget *b, size_t n, const size_t *sizes, uint64_t
 static void leave(struct membudget *b, const struct waiter *me)
 {
     struct waiter *before = NULL;
-    for (struct waiter *w = b->first; w != me; w = w->next)
+    for (struct waiter *w = b->first; w != NULL && w != me; w = w->next)
         before = w;
     if (before != NULL)
         before->next = me->next;
@@ -170,20 +170,21 @@ static void leave(struct membudget *b, const struct waiter *me)
 /* Waits until all who came before are served and there is room. Returns whether *stop was set. */
 static bool await_turn(struct membudget *b, uint64_t total, const _Atomic bool *stop)
 {
-    struct waiter me = {0};
+    struct waiter *me = xzalloc(sizeof(*me));
     bool stopped = false;
     if (b->last != NULL)
-        b->last->next = &me;
+        b->last->next = me;
     else
-        b->first = &me;
-    b->last = &me;
+        b->first = me;
+    b->last = me;
     for (;;) {
         stopped = stop != NULL && *stop;
-        if (stopped || (b->first == &me && b->used + total <= b->bound))
+        if (stopped || (b->first == me && b->used + total <= b->bound))
             break;
         (void)pthread_cond_wait(&b->turn, &b->lock);
     }
-    leave(b, &me);
+    leave(b, me);
+    free(me);
     return stopped;
 }
 

@@ -83,7 +83,7 @@ void s3_chunk_add_extent(struct s3_chunk *ch, uint64_t off, uint64_t len)
         last->len += len;
         return;
     }
-    if ((ch->nextents & (ch->nextents - 1)) == 0)
+    if (ch->extents == NULL || (ch->nextents & (ch->nextents - 1)) == 0)
         ch->extents = xrealloc_array(ch->extents, ch->nextents > 0 ? 2 * ch->nextents : 1,
                                      sizeof(ch->extents[0]));
     ch->extents[ch->nextents++] = (struct s3_extent){off, len};

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "tier/s3_impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -153,6 +154,7 @@ int s3_put_write(void *self, uint64_t off, const void *data, size_t n, struct er
             rc = begin_chunk(l, chunk, err);
         if (rc < 0)
             return rc;
+        assert(l->filling.chunk != NULL);
         fill(&l->filling, off, p, part);
         off += part;
         p += part;
@@ -208,6 +210,7 @@ static int send_sole(struct s3_lane *l, bool *closed, struct err *err)
             return rc;
     }
     struct s3_filling f = l->filling;
+    assert(f.chunk != NULL);
     l->filling = (struct s3_filling){0};
     will_close(l, f.chunk->bucket, f.chunk->key);
     return s3_send_chunk(&l->worker, &l->copy, &f, true, &l->cancel, closed, err);
