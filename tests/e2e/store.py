@@ -266,6 +266,29 @@ def test_requests_without_bodies_survive_faults_too(f):
         assert r.rc == 1, r  # a 404 that no S3 store gave is no absence
 
 
+def test_a_storm_of_faults_lets_nothing_wrong_pass(f):
+    """Every fault by chance; a call may fail, but what it says is done is done, and what it gives is right."""
+    kinds = {name: more for name, more in PUT_FAULTS + GET_FAULTS if 'stall' not in name and name not in ('latency', 'too_many')}
+    with f.s.faults(seed=int.from_bytes(os.urandom(4), 'big')) as proxy:
+        print(f'# seed {proxy.seed}', flush=True)
+        tool = f.through(proxy)
+        done = 0
+        for fault, more in kinds.items():
+            proxy.add(fault, probability=0.04, **more)
+        for n in range(20):
+            data = os.urandom(1 + 50_000 * n)
+            path = f.file('storm', data)
+            r = tool.run('put', BUCKET, f'storm-{n}', path, retries=6)
+            if r.rc == 0 and r.fields['proven'] == '1':
+                done += 1
+                assert f.stored(f'storm-{n}') == data, r
+                f.forget()
+                r = tool.run('get', BUCKET, f'storm-{n}', f.out, len(data), retries=6)
+                assert r.rc != 0 or f.got() == data, r
+            assert tool.run('head', BUCKET, f'storm-{n}', retries=6).rc != ABSENT or r.rc != 0, n
+        assert done > 5, done
+
+
 def test_retry_after_is_honoured(f):
     with f.s.faults() as proxy:
         proxy.add('slow_down', count=1, retry_after=2)
