@@ -48,15 +48,13 @@ enum { TASK_RESIDENT = 1, TASK_TRANSPARENT = 2, TASK_BACKGROUND = 4 };
 #define CODE_CANCEL  "GLESM451W.can"
 #define CODE_NOT_MIG "-.notmig" /* a success: nothing was to be recalled */
 
-#define RELEASE_BATCH   64   /* files whose openers wait at once, file/file.h */
-#define RECALL_BATCH    256  /* recalled files that one sync makes durable */
-#define RECALL_BATCH_MS 100  /* or as long as this */
-#define RECALL_WINDOW   8192 /* recalls in memory, besides those that readers wait for */
-#define STORE_WINDOW                                                                               \
-    65536              /* besides those that wait for stores which are down, at most so many       \
-                        */
-#define CLAIM_STEP 256 /* jobs claimed at a time */
-#define CLONES_MAX 8   /* drives that may die under one piece of work */
+#define RELEASE_BATCH   64    /* files whose openers wait at once, file/file.h */
+#define RECALL_BATCH    256   /* recalled files that one sync makes durable */
+#define RECALL_BATCH_MS 100   /* or as long as this */
+#define RECALL_WINDOW   8192  /* recalls in memory, besides those that readers wait for */
+#define STORE_WINDOW    65536 /* that wait for stores that are down, besides */
+#define CLAIM_STEP      256   /* jobs claimed at a time */
+#define CLONES_MAX      8     /* drives that may die under one piece of work */
 
 /* A managed file system. */
 struct efs {

@@ -86,7 +86,8 @@ void volume_store(struct engine *e, struct volume *v)
     if (rc != 0)
         log_err("cartridge %s: %s", row.barcode, rc < 0 ? err.text : "its pool is gone");
     lock_scope(&e->lock);
-    v->row.id = row.id;
+    if (v->row.id == 0) /* from now on read by any thread, without a lock */
+        v->row.id = row.id;
 }
 
 void copies_set_state(struct engine *e, const struct uuid *archive, int copy_no,
