@@ -5,9 +5,7 @@ tapes; with FIRN_TEST_STORE (a store of tests/lib/s3stores.py, or "dir") on one 
 or, recalled from there, in the store alone."""
 import contextlib
 import hashlib
-import json
 import os
-import socket
 import subprocess
 import sys
 
@@ -149,15 +147,6 @@ def define():
     return tests
 
 
-def ask_recall(site, path, wait_ms):
-    """What a gateway does for a reader: op recall on the control socket. None when firnd died."""
-    with socket.socket(socket.AF_UNIX) as s:
-        s.connect(site.socket)
-        s.sendall(json.dumps({'id': 1, 'op': 'recall', 'args': {'path': path, 'wait_ms': wait_ms}}).encode() + b'\n')
-        line = s.makefile('rb').readline()
-    return json.loads(line) if line else None
-
-
 def test_a_reader_whose_recall_is_killed_gets_no_answer_and_the_recall_finishes_by_itself(site):
     paths = write_files(site)
     if 'firnd' not in site.procs:
@@ -165,7 +154,7 @@ def test_a_reader_whose_recall_is_killed_gets_no_answer_and_the_recall_finishes_
     site.firn('file', 'migrate', '-p', RECALL_POOLS, *paths)
     assert site.stop('firnd') == 0
     site.start_firnd({'FIRN_CRASH_POINT': 'recall_half'})
-    assert ask_recall(site, paths[-2], 10_000) is None
+    assert site.ask_recall(paths[-2], 10_000) is None
     assert site.wait_death('firnd') == -9
     got = settle(site, paths, ['migrated', 'premigrated'])
     assert got[paths[-2]] == 'premigrated', got

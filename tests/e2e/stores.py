@@ -157,6 +157,26 @@ def test_a_get_of_a_migrated_object_recalls_it_from_the_store(site):
     assert client.get_object(Bucket='front', Key='x')['Body'].read() == body
 
 
+def test_a_reader_goes_before_many_recalls(site):
+    files = Files(site, **{f'f{i}': 5000 + i for i in range(300)}, wanted=7000)
+    wanted = files.paths.pop()
+    migrate(site, files)
+    site.firn('file', 'migrate', '-p', CLOUD, wanted)
+    rule = site.proxy.add('latency', method='GET', seconds=0.1)
+    try:
+        site.firn('file', 'recall', '--async', *files.paths)
+        wait_for('recalls', lambda: rule.hits > 3)
+        begin = time.monotonic()
+        assert site.ask_recall(wanted, 20_000)['result']['state'] == 'premigrated'
+        taken = time.monotonic() - begin
+        left = sum(f['state'] == 'migrated' for f in site.firn_json('file', 'state', *files.paths)['payload'])
+        assert left > 100, f'the reader waited {taken:.1f} s until {left} recalls were left'
+    finally:
+        site.proxy.remove(rule.id)
+    wait_for('the others', lambda: states(site, files.paths) == {'premigrated'}, 60)
+    files.check()
+
+
 def test_a_store_that_is_away_makes_work_wait_and_says_so(site):
     files = Files(site, a=MIB + 5, b=333, c=4 * MIB)
     with down(site):

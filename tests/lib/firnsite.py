@@ -230,6 +230,14 @@ s3 = {{ listen = "127.0.0.1:{self.port}"; show_storage_class_metadata = true; }}
     def path(self, *parts):
         return os.path.join(self.mount, 'buckets', *parts)
 
+    def ask_recall(self, path, wait_ms):
+        """What a gateway does for a reader: op recall on the control socket. None when firnd died."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(self.socket)
+            s.sendall(json.dumps({'id': 1, 'op': 'recall', 'args': {'path': path, 'wait_ms': wait_ms}}).encode() + b'\n')
+            line = s.makefile('rb').readline()
+        return json.loads(line) if line else None
+
     def state_of(self, path):
         r = self.firn_json('file', 'state', path)
         return r['payload'][0]['state']
