@@ -122,7 +122,6 @@ void stager_failed(struct stager *s, struct stager_item *it, int errnum, const c
     }
     int64_t pause = RETRY_MIN_NS << (it->attempts < 6 ? it->attempts : 6);
     it->due_ns = s->now_ns + (pause < RETRY_MAX_NS ? pause : RETRY_MAX_NS);
-    it->quiet = 0;
     it->maybe_sent = true;
     stager_push(&s->delayed, it);
 }

@@ -31,12 +31,12 @@ struct stager_item {
     const char *problem;              /* with rc: text for people, static */
     bool has_fid;
     bool gone;       /* no such file; its FID is known */
+    bool moved;      /* its path is not its name any more */
     bool maybe_sent; /* a request may be in the coordinator's queue */
     bool alone;      /* goes in a request of its own */
     bool ask_action; /* the next look asks for the current action, too */
     bool action_known;
     unsigned attempts;
-    unsigned quiet;   /* times in a row that the coordinator knew no action for it */
     int64_t begun_ns; /* first request; 0: none */
     int64_t sent_ns;  /* last request */
     int64_t due_ns;   /* next look, or next attempt */

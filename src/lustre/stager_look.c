@@ -89,6 +89,7 @@ static int open_item(struct stager *s, struct stager_item *it)
     int fd = open_path(s, it);
     if (fd < 0 && known) { /* renamed, or replaced: the file itself is meant */
         it->rc = 0;
+        it->moved = true;
         fd = open_by_fid(s, it);
     }
     return fd;
@@ -121,7 +122,7 @@ static int check_fid_file(struct stager *s, struct stager_item *it, int fd)
 int stager_ask_action(struct stager *s, struct stager_item *it)
 {
     char fid[FID_TEXT_MAX];
-    const char *path = it->path != NULL ? it->path : it->name;
+    const char *path = it->moved ? NULL : it->path != NULL ? it->path : it->name;
     int rc = -ENOENT;
     it->action_known = false;
     it->asked_ns = s->now_ns;
@@ -149,13 +150,13 @@ void stager_look(struct stager *s, struct stager_item *it)
         return;
     if (it->path == NULL && check_fid_file(s, it, fd) != 0)
         return;
-    int rc = s->cfg->api->hsm_state_get_fd(fd, &it->state);
-    if (rc < 0) {
-        (void)fail(it, -rc, "its HSM state cannot be read");
-        return;
-    }
+    /* The action first: when it is over, the state that is read afterwards is its result. */
+    it->action_known = false;
     if (it->ask_action)
         (void)stager_ask_action(s, it);
+    int rc = s->cfg->api->hsm_state_get_fd(fd, &it->state);
+    if (rc < 0)
+        (void)fail(it, -rc, "its HSM state cannot be read");
 }
 
 void stager_release(struct stager *s, struct stager_item *it)

@@ -60,7 +60,6 @@ void stager_accept(struct stager *s, struct stager_item *it)
         it->begun_ns = s->now_ns;
     it->due_ns = s->now_ns + first;
     it->asked_ns = s->now_ns;
-    it->quiet = 0;
     it->maybe_sent = true;
     it->ask_action = false;
     stager_push(&s->sent, it);

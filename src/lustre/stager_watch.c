@@ -15,8 +15,7 @@
 #define AGAIN_MAX_NS (30 * NS_PER_SEC)
 #define SUSPECT_NS   (5 * NS_PER_SEC) /* younger requests are not asked about */
 #define ASK_AGAIN_NS (2 * NS_PER_SEC) /* at least between two questions for a file */
-#define ASK_SHARE    10               /* of so many states asked for, one may be an action */
-#define QUIET_MAX    2                /* answers "no action" until it counts as failed */
+#define ASK_SHARE    5                /* of so many states asked for, one may be an action */
 
 static int64_t between(int64_t v, int64_t min, int64_t max)
 {
@@ -38,7 +37,7 @@ static void earn_tokens(struct stager *s)
 static bool wants_action(struct stager *s, struct stager_item *it)
 {
     int64_t age = s->now_ns - it->sent_ns;
-    int64_t pause = it->quiet > 0 ? ASK_AGAIN_NS : between(age / 4, ASK_AGAIN_NS, 600 * NS_PER_SEC);
+    int64_t pause = between(age / 4, ASK_AGAIN_NS, 600 * NS_PER_SEC);
     if (it->step != STAGER_CANCEL && age < between(3 * s->latency_ns, SUSPECT_NS, 60 * NS_PER_SEC))
         return false;
     if (it->step != STAGER_CANCEL && s->now_ns - it->asked_ns < pause)
@@ -100,9 +99,7 @@ static const char *why_it_ended(const struct stager_item *it)
 static void unfinished(struct stager *s, struct stager_item *it)
 {
     int64_t age = s->now_ns - it->sent_ns;
-    if (it->ask_action && it->action_known)
-        it->quiet = stager_in_hand(it) ? 0 : it->quiet + 1;
-    if (it->quiet >= QUIET_MAX) {
+    if (it->ask_action && it->action_known && !stager_in_hand(it)) {
         stager_take(&s->sent, it);
         stager_failed(s, it, EIO, why_it_ended(it));
     } else if (s->cfg->timeout_ns > 0 && age > s->cfg->timeout_ns) {
@@ -110,8 +107,7 @@ static void unfinished(struct stager *s, struct stager_item *it)
         stager_finish(s, it, STAGER_FAILED, ETIMEDOUT,
                       "no end was seen in time; its request stays in the coordinator's queue");
     } else {
-        it->due_ns = s->now_ns +
-                     (it->quiet > 0 ? ASK_AGAIN_NS : between(age / 3, AGAIN_MIN_NS, AGAIN_MAX_NS));
+        it->due_ns = s->now_ns + between(age / 3, AGAIN_MIN_NS, AGAIN_MAX_NS);
     }
 }
 
@@ -124,7 +120,6 @@ static void cancelled(struct stager *s, struct stager_item *it)
         stager_take(&s->sent, it);
         reached(s, it);
     } else {
-        it->quiet = 0;
         it->ask_action = false;
         unfinished(s, it);
     }

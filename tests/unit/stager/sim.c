@@ -253,11 +253,28 @@ static void on_outcome(void *arg, const struct stager_outcome *o)
     (void)snprintf(t->path, sizeof(t->path), "%s", o->path);
 }
 
+/* The names of files 0 and 1 change: what the run knows as the path of 0 is 1 then. */
+static void swap_names(void)
+{
+    char aside[sizeof(sim.files[0].path) + 8];
+    char path[sizeof(sim.files[0].path)];
+    (void)snprintf(aside, sizeof(aside), "%s.aside", sim.files[1].path);
+    memcpy(path, sim.files[0].path, sizeof(path));
+    assert(rename(path, aside) == 0 && rename(sim.files[1].path, path) == 0);
+    assert(link(aside, sim.files[1].path) == 0);
+    memcpy(sim.files[0].path, sim.files[1].path, sizeof(path));
+    memcpy(sim.files[1].path, path, sizeof(path));
+}
+
 static void on_sent(void *arg, const uint64_t *ordinals, size_t n)
 {
     struct sim_run *r = arg;
     for (size_t i = 0; i < n && r->norder < SIM_FILES; i++)
         r->order[r->norder++] = ordinals[i];
+    if (r->swap_after) {
+        r->swap_after = false;
+        swap_names();
+    }
     if (r->stop_after > 0 && r->norder >= r->stop_after)
         atomic_store(&r->stop, true);
 }

@@ -79,6 +79,7 @@ struct sim_run {
     int64_t first_eta_s; /* the first that was told, -1: none */
     atomic_bool stop;
     size_t stop_after; /* files sent until stop is set; 0: never */
+    bool swap_after;   /* when file 0 is sent, its path becomes the name of file 1 */
 };
 
 /* A run of action over all files with sensible values; change them and call sim_run. */

@@ -166,6 +166,41 @@ static void a_failed_action_is_tried_again_and_then_told(void **state)
     sim_end();
 }
 
+static void many_failures_are_found_in_a_time_that_can_be_waited_for(void **state)
+{
+    (void)state;
+    sim_begin(2000, 0);
+    for (size_t i = 0; i < sim.n; i++)
+        sim.files[i].fails = 1;
+    sim_prepare(&run, STAGER_ARCHIVE);
+    run.cfg.retries = 0;
+    int64_t begin = clock_now_ns(sim.clock);
+    assert_int_equal(sim_run(&run), 0);
+    all_are(STAGER_FAILED);
+    assert_true(clock_now_ns(sim.clock) - begin < 40 * NS_PER_SEC);
+    assert_true(sim.actions < 2 * sim.n);
+    sim_end();
+}
+
+static void a_file_replaced_under_its_name_is_still_the_one_that_is_watched(void **state)
+{
+    char aside[128];
+    (void)state;
+    sim_begin(2, 0);
+    sim.took_ns = 60 * NS_PER_SEC;
+    sim_prepare(&run, STAGER_ARCHIVE);
+    run.end = 1;
+    run.swap_after = true; /* once it is requested, its name is another file's */
+    assert_int_equal(sim_run(&run), 0);
+    assert_int_equal(run.told[0].result, STAGER_DONE);
+    assert_int_equal(sim.files[0].states, HS_EXISTS | HS_ARCHIVED);
+    assert_int_equal(sim.files[1].states, 0);
+    assert_int_equal(sim.files[0].requests, 1);
+    (void)snprintf(aside, sizeof(aside), "%s.aside", sim.files[0].path);
+    assert_int_equal(unlink(aside), 0);
+    sim_end();
+}
+
 static void one_refused_file_does_not_take_its_batch_along(void **state)
 {
     (void)state;
@@ -508,6 +543,8 @@ int main(void)
         cmocka_unit_test(files_are_released_one_by_one),
         cmocka_unit_test(archive_and_release_does_both),
         cmocka_unit_test(a_failed_action_is_tried_again_and_then_told),
+        cmocka_unit_test(many_failures_are_found_in_a_time_that_can_be_waited_for),
+        cmocka_unit_test(a_file_replaced_under_its_name_is_still_the_one_that_is_watched),
         cmocka_unit_test(one_refused_file_does_not_take_its_batch_along),
         cmocka_unit_test(a_coordinator_that_is_off_is_waited_for),
         cmocka_unit_test(a_coordinator_that_stays_off_ends_the_run),
