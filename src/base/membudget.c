@@ -156,12 +156,13 @@ static int lend_all(struct membudget *b, size_t n, const size_t *sizes, uint64_t
 static void leave(struct membudget *b, const struct waiter *me)
 {
     struct waiter *before = NULL;
-    for (struct waiter *w = b->first; w != NULL && w != me; w = w->next)
-        before = w;
-    if (before != NULL)
-        before->next = me->next;
-    else
-        b->first = me->next;
+    for (struct waiter **at = &b->first; *at != NULL; at = &(*at)->next) {
+        if (*at == me) {
+            *at = me->next;
+            break;
+        }
+        before = *at;
+    }
     if (b->last == me)
         b->last = before;
     (void)pthread_cond_broadcast(&b->turn);
