@@ -53,7 +53,8 @@ static int add_found(void *arg, const struct place_item *item, struct err *err)
                                   .label = xstrdup(item->label),
                                   .key = item->complete ? xstrdup(item->loc->key) : NULL,
                                   .newest_ns = item->newest_ns,
-                                  .complete = item->complete};
+                                  .complete = item->complete,
+                                  .damaged = item->damaged};
     return 0;
 }
 

@@ -45,6 +45,7 @@ struct found {
     char *key; /* location */
     int64_t newest_ns;
     bool complete;
+    bool damaged;
 };
 struct found_list {
     struct found *v;

@@ -129,6 +129,12 @@ static void drop_piece(struct verify *v, const struct found *f)
     struct err err = {0};
     char id[UUID_TEXT];
     uuid_format(&f->id, id);
+    if (f->damaged) { /* a finished copy that is hurt: for people to judge, never for us to delete
+                       */
+        report(v->r, true, "%s: what closes this copy is there, but not all of it can be found",
+               id);
+        return;
+    }
     report(v->r, false, "%s: parts of a copy that was never finished", id);
     if (v->repair && place_purge(v->l, &f->id, f->label, &err) < 0)
         report(v->r, true, "%s: %s", id, err.text);

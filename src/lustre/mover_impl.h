@@ -171,6 +171,7 @@ struct place_item {
     const struct tier_location *loc;
     int64_t newest_ns; /* when it was written; 0 unknown */
     bool complete;
+    bool damaged; /* not complete, but no remnant either: what closes it is there */
 };
 
 /* Takes one; a value other than 0 ends the walk and is returned. */

@@ -110,7 +110,8 @@ static int on_piece(void *arg, const struct s3_piece *p, struct err *err)
                               .label = p->label != NULL ? p->label : "",
                               .loc = p->location,
                               .newest_ns = p->newest_ns,
-                              .complete = p->complete && p->location != NULL};
+                              .complete = p->complete && p->location != NULL,
+                              .damaged = p->damaged};
     return w->fn(w->arg, &item, err);
 }
 
