@@ -45,6 +45,13 @@ State: resident
         assert f.asked('file.state') == [{'paths': paths}] * 2
 
 
+def test_a_copy_in_a_store_is_told_from_one_on_tape():
+    s3 = {'volume': 's3a', 'pool': 'cloud', 'library': 's3a', 'volume_state': 'unreachable', 'tier': 's3'}
+    with Fake({'file.state': {'files': [{**state('/a', 'migrated'), 'copies': [COPY, s3]}]}}) as f:
+        assert f.run('file', 'state', '/a').stdout.splitlines()[-2:] == [
+            'Tape 1: DO0060L7@pool1@lib1 (tape state=appendable)', 'Store 2: s3a@cloud@s3a (store state=unreachable)']
+
+
 def test_json_gives_the_files_as_payload():
     with Fake({'file.state': {'files': [state('/a')]}}) as f:
         same(f.run('--json', 'file', 'state', '/a').stdout, '{"payload":[{"path":"/a","state":"resident","size":1,"copies":[]}]}\n')
