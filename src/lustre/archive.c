@@ -162,7 +162,7 @@ static int begin_put(struct job *j)
                             .uid = j->st.st_uid,
                             .gid = j->st.st_gid,
                             .mode = j->st.st_mode,
-                            .label = mover_label(j->l->m, &j->fid, label),
+                            .label = place_label(j->l->m, &j->fid, label),
                             .xattrs = meta.v,
                             .nxattrs = meta.n};
     return tier_rc(j, tier_put_begin(j->l->tier, &o, &j->err));

@@ -122,6 +122,25 @@ int find_in_tier(struct mover_lane *l, const char *label, const struct uuid *id,
     return find_facts(l, out, err);
 }
 
+/* A file of a posix archive, of this tool (id) or of lhsmtool_posix, which knows no ids. */
+static int find_posix(struct mover_lane *l, const struct lu_fid *fid, const struct uuid *id,
+                      struct copy *out, struct err *err)
+{
+    int rc = FIND_NONE;
+    for (int v1 = 0; rc == FIND_NONE && v1 <= 1; v1++) {
+        auto_copy struct copy c = {.loc = {.key = place_posix_key(l->m, fid, v1 == 1)}};
+        if (c.loc.key == NULL)
+            return FIND_NONE;
+        c.id = id != NULL ? *id : foreign_id(c.loc.key);
+        rc = find_facts(l, &c, err);
+        if (rc == 0) {
+            *out = c;
+            c = (struct copy){0};
+        }
+    }
+    return rc;
+}
+
 int find_legacy(struct mover_lane *l, const struct lu_fid *fid, struct copy *out, struct err *err)
 {
     char text[64];
@@ -179,7 +198,8 @@ static int by_key(struct mover_lane *l, const struct lu_fid *fid, int fd, const 
         *out = (struct copy){.id = *id, .loc = {.key = take_ptr(place)}, .placed = true};
         return find_facts(l, out, err);
     }
-    return find_in_tier(l, mover_label(l->m, fid, label), id, out, err);
+    rc = find_posix(l, fid, id, out, err);
+    return rc != FIND_NONE ? rc : find_in_tier(l, mover_label(l->m, fid, label), id, out, err);
 }
 
 /* What nobody names any more: after unlink, or when attributes do not show. */
@@ -187,6 +207,8 @@ static int by_fid(struct mover_lane *l, const struct lu_fid *fid, struct copy *o
 {
     char label[LABEL_MAX];
     int rc = from_index(l, NULL, fid, out, err);
+    if (rc == FIND_NONE)
+        rc = find_posix(l, fid, NULL, out, err);
     if (rc == FIND_NONE)
         rc = find_in_tier(l, mover_label(l->m, fid, label), NULL, out, err);
     if (rc == FIND_NONE)

@@ -164,6 +164,13 @@ void place_close(struct mover *m);
 /* A tier for one lane. Returns 0 or a negative code. */
 int place_lane(struct mover *m, struct tier **out, struct err *err);
 
+/* The label that a copy of fid gets in this tier, into out (LABEL_MAX); returns out. The posix kind
+ * knows files by the FID's own text. */
+char *place_label(const struct mover *m, const struct lu_fid *fid, char *out);
+
+/* Where the posix kind keeps fid, in its v2 or v1 form: owned; NULL with another kind. */
+char *place_posix_key(const struct mover *m, const struct lu_fid *fid, bool v1);
+
 /* A copy as the tier lists it; borrowed for the call. */
 struct place_item {
     struct uuid id;

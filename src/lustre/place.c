@@ -97,6 +97,33 @@ int place_lane(struct mover *m, struct tier **out, struct err *err)
     return err_set(err, -EINVAL, "no tier of kind %s", kind);
 }
 
+static bool is_posix(const struct mover *m)
+{
+    return strcmp(m->config.tier_kind, "posix") == 0;
+}
+
+char *place_label(const struct mover *m, const struct lu_fid *fid, char *out)
+{
+    return is_posix(m) ? fid_text(fid, out) : mover_label(m, fid, out);
+}
+
+/* The layout of lhsmtool_posix: v2 spreads by 16 bits, v1 by all, least significant first. */
+char *place_posix_key(const struct mover *m, const struct lu_fid *fid, bool v1)
+{
+    char text[FID_TEXT_MAX];
+    uint64_t seq = fid->seq;
+    uint32_t oid = fid->oid;
+    if (!is_posix(m))
+        return NULL;
+    (void)fid_text(fid, text);
+    text[strlen(text) - 1] = '\0'; /* without its brackets */
+    if (!v1)
+        return xasprintf("%04x/%s", (unsigned)((oid ^ seq) & 0xffff), text + 1);
+    return xasprintf("%04x/%04x/%04x/%04x/%04x/%04x/%s", oid & 0xffff, oid >> 16,
+                     (unsigned)(seq & 0xffff), (unsigned)(seq >> 16 & 0xffff),
+                     (unsigned)(seq >> 32 & 0xffff), (unsigned)(seq >> 48), text + 1);
+}
+
 struct walk {
     const char *label;
     place_fn *fn;
@@ -135,7 +162,7 @@ int place_walk(struct mover_lane *l, const char *label, place_fn *fn, void *arg,
     if (l->m->s3 != NULL)
         return s3_tier_walk(l->m->s3, on_piece, &w, NULL, err);
     if ((tier_caps(l->tier) & TIER_CAN_LIST) == 0)
-        return 0;
+        return 0; /* what such a tier has stands in the index alone */
     return tier_list(l->tier, on_entry, &w, err);
 }
 
@@ -147,6 +174,13 @@ int place_purge(struct mover_lane *l, const struct uuid *id, const char *label, 
         return s3_tier_purge(l->m->s3, id, label, NULL, NULL, err);
     if ((tier_caps(l->tier) & TIER_CAN_REMOVE) == 0)
         return 0;
+    struct lu_fid fid;
+    auto_free char *key =
+        label_parse(label, &fid, NULL, NULL) == 0
+            ? place_posix_key(l->m, &fid, strcmp(l->m->config.posix_format, "v1") == 0)
+            : NULL;
+    if (key != NULL)
+        loc.key = key;
     int rc = tier_remove(l->tier, id, &loc, err);
     return rc == TIER_ABSENT ? 0 : rc;
 }

@@ -50,6 +50,8 @@ class Site:
         self.log = os.path.join(self.dir, 'copytool.log')
         self.conf = os.path.join(self.dir, 'firn.conf')
         self.state = os.path.join(self.dir, 'state')
+        if self.kind == 'posix':
+            os.mkdir(self.root)
         if self.kind == 's3':
             self.store = s3stores.store(self.store_name)
             self.store.__enter__()
@@ -181,6 +183,8 @@ lustre = {{ state_dir = "{self.state}/lustre"; garbage_delay = {self.garbage_del
 
     def copies(self):
         """How many copies the tier has, whole ones or parts."""
+        if self.kind == 'posix':
+            return sum(f.startswith('0x') and ':' in f and not f.endswith('.lov') for _, _, fs in os.walk(self.root) for f in fs)
         if self.kind == 'dir':
             return sum(f.endswith('.json') for _, _, fs in os.walk(self.root) for f in fs)
         ids = {part for _, key in self.objects() for part in key.split('/') if len(part) == 36 and part.count('-') == 4}
