@@ -7,6 +7,7 @@
 #include "base/timefmt.h"
 #include "cmd/lustre_impl.h"
 #include "lustre/action.h"
+#include "lustre/hsm_params.h"
 #include "lustre/stager_report.h"
 
 #include <errno.h>
@@ -390,6 +391,7 @@ static int run_all(struct run *r)
     r->cfg.api = r->files.api;
     r->cfg.mount = r->files.mount;
     r->cfg.clock = clock_real();
+    r->cfg.params = hsm_param_roots;
     r->begin_ns = time_mono_ns();
     r->picture_ns = r->begin_ns;
     cmd_progress_init(&r->files.progress);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,21 +147,31 @@ static void read_agents(int dir, struct hsm_mdt *m)
     }
 }
 
-static void read_queue(int dir, struct hsm_mdt *m)
+/* Calls fn for each record of one target. False when they cannot be read. */
+static bool each_action(int dir,
+                        void (*fn)(void *arg, const struct lu_fid *fid, int kind, int status),
+                        void *arg)
 {
     auto_free char *line = NULL;
     size_t cap = 0;
     auto_fclose FILE *f = open_param(dir, "hsm/actions");
     if (f == NULL)
-        return;
-    m->has_queue = 1;
+        return false;
     while (getline(&line, &cap, f) > 0) {
         struct lu_fid fid;
         int kind = 0;
         int status = 0;
         if (hsm_action_parse(line, &fid, &kind, &status) == 0)
-            m->queue[kind][status]++;
+            fn(arg, &fid, kind, status);
     }
+    return true;
+}
+
+static void count_action(void *arg, const struct lu_fid *fid, int kind, int status)
+{
+    struct hsm_mdt *m = arg;
+    (void)fid;
+    m->queue[kind][status]++;
 }
 
 static struct hsm_mdt *find_or_add(struct hsm_mdts *all, const char *name)
@@ -204,22 +215,56 @@ static void read_mdt(int dir, struct hsm_mdt *m)
     if (!m->has_agents)
         read_agents(dir, m);
     if (!m->has_queue)
-        read_queue(dir, m);
+        m->has_queue = each_action(dir, count_action, m);
+}
+
+/* The next target below dir, open; -1 behind the last. */
+static int next_target(DIR *dir, const char **name)
+{
+    const struct dirent *d = NULL;
+    while (dir != NULL && (d = readdir(dir)) != NULL) {
+        if (d->d_name[0] == '.')
+            continue;
+        int fd = openat(dirfd(dir), d->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        *name = d->d_name;
+        if (fd >= 0)
+            return fd;
+    }
+    return -1;
+}
+
+static DIR *open_targets(const char *root)
+{
+    auto_free char *path = xasprintf("%s/mdt", root);
+    return opendir(path);
+}
+
+int hsm_actions_each(const char *const *roots,
+                     void (*fn)(void *arg, const struct lu_fid *fid, int kind, int status),
+                     void *arg)
+{
+    int n = 0;
+    for (; *roots != NULL; roots++) {
+        auto_closedir DIR *dir = open_targets(*roots);
+        const char *name = NULL;
+        for (int fd = next_target(dir, &name); fd >= 0; fd = next_target(dir, &name)) {
+            n += each_action(fd, fn, arg);
+            (void)close(fd);
+        }
+    }
+    return n;
 }
 
 int hsm_params_read(const char *const *roots, struct hsm_mdts *out)
 {
     *out = (struct hsm_mdts){0};
     for (; *roots != NULL; roots++) {
-        auto_free char *path = xasprintf("%s/mdt", *roots);
-        auto_closedir DIR *dir = opendir(path);
-        const struct dirent *d = NULL;
-        while (dir != NULL && (d = readdir(dir)) != NULL) {
-            if (d->d_name[0] == '.' || strlen(d->d_name) >= sizeof(out->v->name))
-                continue;
-            auto_close int fd = openat(dirfd(dir), d->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-            if (fd >= 0)
-                read_mdt(fd, find_or_add(out, d->d_name));
+        auto_closedir DIR *dir = open_targets(*roots);
+        const char *name = NULL;
+        for (int fd = next_target(dir, &name); fd >= 0; fd = next_target(dir, &name)) {
+            if (strlen(name) < sizeof(out->v->name))
+                read_mdt(fd, find_or_add(out, name));
+            (void)close(fd);
         }
     }
     return 0;

@@ -56,6 +56,12 @@ extern const char *const hsm_param_roots[];
 const char *hsm_kind_name(int kind);
 const char *hsm_status_name(int status);
 
+/* Calls fn for each record of hsm.actions below each of roots that can be read. Returns how many
+ * files were read: 0 when there is none. */
+int hsm_actions_each(const char *const *roots,
+                     void (*fn)(void *arg, const struct lu_fid *fid, int kind, int status),
+                     void *arg);
+
 /* Takes a line of hsm.agents apart: "uuid=U archive_id=A requests=[current:N ok:N errors:N]".
  * Returns 0 or -EINVAL. */
 int hsm_agent_parse(const char *line, struct hsm_agent *out);

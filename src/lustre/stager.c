@@ -18,6 +18,7 @@
 #define PAUSE_MIN_NS (NS_PER_SEC / 50)
 #define PAUSE_MAX_NS (NS_PER_SEC / 5)
 #define TICK_NS      (NS_PER_SEC / 2)
+#define TICK_ENDS    4096 /* what is to be written in one go */
 #define RETRY_MIN_NS (2 * NS_PER_SEC)
 #define RETRY_MAX_NS (60 * NS_PER_SEC)
 #define RATE_NS      (5 * NS_PER_SEC) /* one sample of the rate */
@@ -236,9 +237,10 @@ static void update_rate(struct stager *s)
 
 static void tick(struct stager *s)
 {
-    if (s->now_ns - s->tick_ns < TICK_NS)
+    if (s->now_ns - s->tick_ns < TICK_NS && ends_of(&s->counts) - s->tick_ends < TICK_ENDS)
         return;
     s->tick_ns = s->now_ns;
+    s->tick_ends = ends_of(&s->counts);
     s->counts.waiting = s->gathered.n + s->ready.n + s->delayed.n;
     update_rate(s);
     if (s->sink->tick == NULL || s->give_up.code != 0)
@@ -289,6 +291,7 @@ static void round_of(struct stager *s)
     order(s);
     s->now_ns = clock_now_ns(s->cfg->clock);
     stager_send(s);
+    stager_hints(s);
     stager_watch(s);
     s->round_ns = s->now_ns;
     tick(s);

@@ -117,8 +117,10 @@ struct stager_config {
     bool ordered;            /* by FID, so that files made together are requested together */
     bool wait;               /* for the ends; else the run ends when all are requested */
     bool dry_run;
-    bool names;              /* find paths of files given by FID */
-    const atomic_bool *stop; /* set: the run ends soon; NULL: never */
+    bool names;                /* find paths of files given by FID */
+    const char *const *params; /* roots of the servers' parameters (hsm_params.h), for hints from
+                                  hsm.actions; NULL: none */
+    const atomic_bool *stop;   /* set: the run ends soon; NULL: never */
 };
 
 /* Named outcome of stager_run. */

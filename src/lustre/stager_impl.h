@@ -36,6 +36,7 @@ struct stager_item {
     bool alone;      /* goes in a request of its own */
     bool ask_action; /* the next look asks for the current action, too */
     bool action_known;
+    bool hinted; /* hsm.actions says that an action for it has ended */
     unsigned attempts;
     int64_t begun_ns; /* first request; 0: none */
     int64_t sent_ns;  /* last request */
@@ -79,6 +80,8 @@ struct stager {
     unsigned refusals;
     int64_t round_ns; /* begin of the last round */
     int64_t tick_ns;
+    uint64_t tick_ends;
+    int64_t hints_ns;   /* next reading of hsm.actions */
     uint64_t rate_ends; /* ends at rate_ns */
     int64_t rate_ns;
     struct err give_up; /* why the run ends early; code 0: it does not */
@@ -127,7 +130,10 @@ void stager_send(struct stager *s);
 /* The place in the window of a file that was requested: puts it among the outstanding. */
 void stager_accept(struct stager *s, struct stager_item *it);
 
-/* ---- ends (stager_watch.c) ---- */
+/* ---- ends (stager_watch.c, stager_hints.c) ---- */
+
+/* Where hsm.actions can be read: files whose actions have ended are due now. */
+void stager_hints(struct stager *s);
 
 /* Looks at outstanding files that are due and acts on what is seen. */
 void stager_watch(struct stager *s);

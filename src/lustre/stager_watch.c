@@ -34,17 +34,23 @@ static void earn_tokens(struct stager *s)
         s->action_tokens = rate / ASK_SHARE < 1 ? 1 : rate / ASK_SHARE;
 }
 
-static bool wants_action(struct stager *s, struct stager_item *it)
+/* Whether it is time to ask what the coordinator does for it. */
+static bool is_suspect(const struct stager *s, const struct stager_item *it)
 {
     int64_t age = s->now_ns - it->sent_ns;
-    int64_t pause = between(age / 4, ASK_AGAIN_NS, 600 * NS_PER_SEC);
-    if (it->step != STAGER_CANCEL && age < between(3 * s->latency_ns, SUSPECT_NS, 60 * NS_PER_SEC))
+    if (it->step == STAGER_CANCEL || it->hinted)
+        return true;
+    if (age < between(3 * s->latency_ns, SUSPECT_NS, 60 * NS_PER_SEC))
         return false;
-    if (it->step != STAGER_CANCEL && s->now_ns - it->asked_ns < pause)
-        return false;
-    if (s->action_tokens < 1 || s->cfg->api->hsm_current_action == NULL)
+    return s->now_ns - it->asked_ns >= between(age / 4, ASK_AGAIN_NS, 600 * NS_PER_SEC);
+}
+
+static bool wants_action(struct stager *s, struct stager_item *it)
+{
+    if (!is_suspect(s, it) || s->action_tokens < 1 || s->cfg->api->hsm_current_action == NULL)
         return false;
     s->action_tokens -= 1;
+    it->hinted = false;
     return true;
 }
 

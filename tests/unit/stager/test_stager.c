@@ -6,10 +6,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/mem.h"
 #include "base/timefmt.h"
 #include "sim.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,6 +183,50 @@ static void many_failures_are_found_in_a_time_that_can_be_waited_for(void **stat
     all_are(STAGER_FAILED);
     assert_true(clock_now_ns(sim.clock) - begin < 40 * NS_PER_SEC);
     assert_true(sim.actions < 2 * sim.n);
+    sim_end();
+}
+
+/* A hsm.actions that says of every file that an action failed, which is old news for those that
+ * are in work. */
+static char *write_actions(void)
+{
+    char *top = xasprintf("%s.params", sim.dir);
+    auto_free char *hsm = xasprintf("%s/mdt/sim-MDT0000/hsm", top);
+    auto_free char *path = xasprintf("%s/actions", hsm);
+    assert_int_equal(io_mkdirs(hsm, 0700, &run.err), 0);
+    auto_fclose FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    for (size_t i = 0; i < sim.n; i++)
+        (void)fprintf(f, "fid=[0x200000401:0x%x:0x0] action=ARCHIVE status=FAILED\n",
+                      sim.files[i].fid.oid);
+    return top;
+}
+
+static int drop(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+    (void)st;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
+static void hints_of_the_server_are_followed_and_not_believed(void **state)
+{
+    (void)state;
+    sim_begin(100, 0);
+    for (size_t i = 0; i < 50; i++)
+        sim.files[i].fails = 1;
+    auto_free char *top = write_actions();
+    const char *const roots[] = {top, NULL};
+    sim_prepare(&run, STAGER_ARCHIVE);
+    run.cfg.params = roots;
+    run.cfg.retries = 0;
+    int64_t begin = clock_now_ns(sim.clock);
+    assert_int_equal(sim_run(&run), 0);
+    assert_int_equal(run.counts.results[STAGER_FAILED], 50);
+    assert_int_equal(run.counts.results[STAGER_DONE], 50);
+    assert_true(clock_now_ns(sim.clock) - begin < 5 * NS_PER_SEC); /* sooner than by suspicion */
+    assert_int_equal(nftw(top, drop, 8, FTW_DEPTH | FTW_PHYS), 0);
     sim_end();
 }
 
@@ -544,6 +592,7 @@ int main(void)
         cmocka_unit_test(archive_and_release_does_both),
         cmocka_unit_test(a_failed_action_is_tried_again_and_then_told),
         cmocka_unit_test(many_failures_are_found_in_a_time_that_can_be_waited_for),
+        cmocka_unit_test(hints_of_the_server_are_followed_and_not_believed),
         cmocka_unit_test(a_file_replaced_under_its_name_is_still_the_one_that_is_watched),
         cmocka_unit_test(one_refused_file_does_not_take_its_batch_along),
         cmocka_unit_test(a_coordinator_that_is_off_is_waited_for),
