@@ -312,8 +312,8 @@ static void print_json(const struct run *r, bool complete)
     json_add_int(j, "outstanding_max", (int64_t)r->counts.outstanding_max);
     json_add_int(j, "requests", (int64_t)r->counts.requests);
     json_add_int(j, "bytes", (int64_t)(r->resumed.bytes_done + r->counts.bytes_done));
-    (void)cJSON_AddNumberToObject(j, "seconds",
-                                  (double)((time_mono_ns() - r->begin_ns) / 1000000) / 1000.0);
+    const int64_t ms = (time_mono_ns() - r->begin_ns) / 1000000;
+    (void)cJSON_AddNumberToObject(j, "seconds", (double)ms / 1000.0);
     (void)cJSON_AddBoolToObject(j, "complete", complete);
     if (r->resume != NULL && !complete)
         json_add_str(j, "resume", r->resume_path);

@@ -70,7 +70,8 @@ static void json_row(struct buf *b, const char *fid, enum stager_action action,
     json_add_str(j, "reason", o->reason);
     json_add_int(j, "attempts", o->attempts);
     json_add_int(j, "size", (int64_t)o->size);
-    (void)cJSON_AddNumberToObject(j, "seconds", (double)(o->elapsed_ns / 1000000) / 1000.0);
+    const int64_t ms = o->elapsed_ns / 1000000;
+    (void)cJSON_AddNumberToObject(j, "seconds", (double)ms / 1000.0);
     json_add_str(j, "time", now);
     auto_free char *text = cJSON_PrintUnformatted(j);
     buf_addf(b, "%s\n", text != NULL ? text : "{}");

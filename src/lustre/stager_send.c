@@ -88,16 +88,14 @@ static size_t data_len(const struct stager_item *it)
 /* Takes from the head of ready what goes into one request of at most room files. */
 static void fill(struct stager *s, struct batch *b, size_t room)
 {
-    size_t max = stager_batch_max(data_len(s->ready.head));
-    if (max > room)
-        max = room;
+    struct stager_item *first = s->ready.head;
+    struct stager_item *it = first;
+    size_t max = first != NULL ? stager_batch_max(data_len(first)) : 0;
     b->n = 0;
-    while (b->n < max && s->ready.head != NULL) {
-        struct stager_item *it = s->ready.head;
-        if (b->n > 0 && !same_wish(b->items[0], it))
-            return;
+    while (it != NULL && b->n < max && b->n < room && (it == first || same_wish(first, it))) {
         stager_take(&s->ready, it);
         b->items[b->n++] = it;
+        it = s->ready.head;
     }
 }
 
@@ -291,6 +289,7 @@ void stager_send(struct stager *s)
             continue;
         }
         fill(s, &b, s->window - s->sent.n);
-        send_batch(s, &b);
+        if (b.n > 0)
+            send_batch(s, &b);
     }
 }
