@@ -81,7 +81,8 @@ class Site:
 
 @contextlib.contextmanager
 def site():
-    with LustreFake(loop_period_ms=20, wake_ms=2, max_requests=200, grace_ms=600000, size='2G') as lustre:
+    version = os.environ.get('FIRN_LUSTRE_VERSION', '2.17.57')
+    with LustreFake(version, loop_period_ms=20, wake_ms=2, max_requests=200, grace_ms=600000, size='2G') as lustre:
         yield Site(lustre)
 
 
