@@ -84,11 +84,9 @@ static int find_all(struct job *j)
 static bool is_ours(const struct job *j)
 {
     uint32_t id = action_archive_id(j->a);
-    if (j->rows.n > 0)
-        return true;
-    if (id == ARCHIVE_ID_ANY)
+    if (j->fd >= 0 && j->st.archive_id != 0 && id != ARCHIVE_ID_ANY && j->st.archive_id != id)
         return false;
-    return j->fd < 0 || j->st.archive_id == 0 || j->st.archive_id == id;
+    return j->rows.n > 0 || id != ARCHIVE_ID_ANY;
 }
 
 /* Writes all rows as garbage since now (good: as they were). */

@@ -244,6 +244,60 @@ def test_a_file_without_a_copy_is_an_error_and_not_an_empty_file(s):
     clean(s)
 
 
+def test_a_full_file_system_fails_the_restore_and_not_the_file(s):
+    data = new(s, 'f', size=8 * CHUNK)
+    s.archive('f')
+    s.release('f')
+    v = os.statvfs(s.lustre.mount)
+    with open(s.lustre.path('filler'), 'wb') as f:
+        left = v.f_bavail * v.f_frsize
+        while left > 1 << 16:
+            try:
+                os.posix_fallocate(f.fileno(), f.seek(0, 2), left)
+            except OSError:
+                left //= 2
+    cookie, = s.lustre.restore('f')
+    r = s.lustre.wait(cookie, 60)
+    assert r['status'] == 'FAILED' and r['errno'] == errno.ENOSPC, r
+    assert s.lustre.state('f') & RELEASED
+    os.unlink(s.lustre.path('filler'))
+    assert s.lustre.read('f') == data
+    clean(s)
+
+
+def restarted(s, *extra):
+    s.stop()
+    s.start(bandwidth=RATE, extra=extra)
+
+
+def test_of_a_request_to_all_archives_one_succeeds(s):
+    new(s, 'f', size=1000)
+    s.archive('f')
+    restarted(s, '--archive', '1', '--archive', '2')
+    results = sorted((r['archive_id'], r['status'], r['errno']) for r in s.over(s.lustre.remove('f')))
+    if len(results) == 1:  # the file's own archive id was taken
+        assert results[0][1] == 'SUCCEED', results
+    else:
+        assert results == [(1, 'SUCCEED', 0), (2, 'FAILED', errno.ENOENT)], results
+    s.wait_copies(0)
+    restarted(s)
+    clean(s)
+
+
+def test_a_dry_run_changes_nothing(s):
+    new(s, 'f', size=1000)
+    new(s, 'g', size=1000)
+    s.archive('g')
+    key = s.key('g')
+    restarted(s, '--dry-run')
+    for r in s.over(s.lustre.archive('f')) + s.over(s.lustre.remove('g')):
+        assert r['status'] == 'FAILED', r
+    assert s.key('f') is None and s.key('g') == key
+    assert s.copies() == 1
+    restarted(s)
+    clean(s)
+
+
 def test_an_end_that_the_coordinator_refuses_undoes_the_archive(s):
     # The last test: for the fake the action stays open.
     new(s, 'f', size=1000)

@@ -102,10 +102,10 @@ lustre = {{ state_dir = "{self.state}/lustre"; garbage_delay = {self.garbage_del
         return [firnsite.program('lhsmtool_firn'), '--config', self.conf, '--tier', self.kind, *root, *args,
                 self.lustre.mount]
 
-    def start(self, crash=None, agents=1, bandwidth=None):
+    def start(self, crash=None, agents=1, bandwidth=None, extra=()):
         """crash: the crash point to die at. bandwidth: bytes (whole KiB) a second, so that a test can do something meanwhile."""
         env = self.lustre.env()
-        args = ['--bandwidth', f'{bandwidth >> 10}K'] if bandwidth else []
+        args = [*extra, *(['--bandwidth', f'{bandwidth >> 10}K'] if bandwidth else [])]
         if crash:
             env['FIRN_CRASH_POINT'] = crash
         with open(self.log, 'ab') as log:
