@@ -100,7 +100,8 @@ static void explain_none(struct recall *r)
             buf_addf(&b, " (put it back into library %s, then: firn library rescan)", v->lib->name);
     }
     if (r->ncopies == 0)
-        buf_adds(&b, "the catalogue knows no copy of it; firn rebuild looks on all tapes");
+        buf_adds(&b, "the catalogue knows no copy of it in a library or store of firn.conf; "
+                     "firn rebuild looks in all of them");
     (void)err_set(&r->err, -EIO, "%s cannot be recalled: %s%s%s", r->path, last.text,
                   last.text[0] != '\0' && b.len > 0 ? "; " : "", b.data != NULL ? b.data : "");
     r->result = -EIO;
