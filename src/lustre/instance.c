@@ -12,6 +12,9 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
+
+#define PATIENCE 20 /* tries, 50 ms apart */
 
 char *instance_name(const char *fsname, const char *mount)
 {
@@ -32,6 +35,21 @@ static void holder(int fd, char *pid, size_t cap)
     pid[strcspn(pid, "\n")] = '\0';
 }
 
+/* A killed holder keeps its lock until the kernel has taken it apart. Returns 0 or an errno value.
+ */
+static int try_lock(int fd)
+{
+    for (int i = 0; i < PATIENCE; i++) {
+        const struct timespec pause = {0, 50000000};
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK)
+            return errno;
+        (void)nanosleep(&pause, NULL);
+    }
+    return EWOULDBLOCK;
+}
+
 int copytool_lock(const char *dir, const char *fsname, const char *mount, int *fd, struct err *err)
 {
     char pid[32];
@@ -43,9 +61,10 @@ int copytool_lock(const char *dir, const char *fsname, const char *mount, int *f
     auto_close int f = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (f < 0)
         return err_sys(err, errno, "lock file %s", path);
-    if (flock(f, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK)
-            return err_sys(err, errno, "lock file %s", path);
+    int failed = try_lock(f);
+    if (failed != 0) {
+        if (failed != EWOULDBLOCK)
+            return err_sys(err, failed, "lock file %s", path);
         holder(f, pid, sizeof(pid));
         return err_set(err, -EBUSY,
                        "a copytool serves %s at %s already: process %s (lock file %s); two would "

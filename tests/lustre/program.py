@@ -49,6 +49,11 @@ class Place:
         with open(self.path('log'), encoding='utf-8') as f:
             return f.read()
 
+    def metrics(self):
+        with contextlib.suppress(OSError), open(self.path('metrics'), encoding='ascii') as f:
+            return f.read()
+        return ''
+
     def gone(self):
         try:
             with open(f'/proc/{self.pid}/stat', encoding='ascii') as f:
@@ -132,6 +137,27 @@ def test_after_kill_9_the_next_one_starts_at_once(lustre):
         lustre.write_file('b', b'again')
         assert lustre.wait(lustre.archive('b')[0])['status'] == 'SUCCEED'
         p.stop()
+
+
+def test_killed_at_each_point_of_the_core_it_archives_all_the_same(lustre):
+    """live: an archive runs again; tests/crash/lustre.py has the mover's points"""
+    for point in ('journaled', 'begun', 'ids', 'ending', 'ended'):
+        with place(lustre) as p:
+            name = f'killed-{point}'
+            lustre.write_file(name, point.encode() * 1000)
+            env = {**lustre.env(), 'FIRN_CRASH_POINT': f'lustre_action_{point}'}
+            with open(p.path('log'), 'ab') as log:
+                proc = subprocess.Popen([*p.args, lustre.mount], env=env, stderr=log)
+            lustre.wait_agents(1)
+            cookie = lustre.archive(name)[0]
+            assert proc.wait(20) == -signal.SIGKILL, point
+            lustre.wait_agents(0)
+            p.serve()
+            assert lustre.wait(cookie)['status'] == 'SUCCEED', point
+            lustre.release(name)
+            assert lustre.read(name) == point.encode() * 1000, point
+            p.stop()
+            assert 'open_actions 0\n' in p.metrics(), (point, p.metrics())
 
 
 def test_a_directory_that_is_no_lustre_mount_is_refused(lustre):
