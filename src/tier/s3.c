@@ -76,8 +76,8 @@ static int check_config(const struct s3_tier_config *c, struct err *err)
 {
     if (c->bucket_prefix == NULL || c->bucket_prefix[0] == '\0')
         return err_set(err, -EINVAL, "no bucket is named");
-    if (c->chunk_size < 4096 || c->chunk_size > (1ULL << 36))
-        return err_set(err, -EINVAL, "chunks of %llu bytes; at least 4 KiB, at most 64 GiB",
+    if (c->chunk_size < 4096 || c->chunk_size > (1ULL << 32)) /* one PUT takes 5 GiB */
+        return err_set(err, -EINVAL, "chunks of %llu bytes; at least 4 KiB, at most 4 GiB",
                        (unsigned long long)c->chunk_size);
     if (c->buffers < 2)
         return err_set(err, -EINVAL, "a chunk needs two buffers, %u are allowed", c->buffers);

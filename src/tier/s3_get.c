@@ -8,7 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define PIECE (4UL << 20) /* what the sink gets at once, so that a cancel is noticed */
+#define PIECE (4UL << 20)   /* what the sink gets at once, so that a cancel is noticed */
+#define SMALL (128UL << 10) /* a sole object of so many bytes is read without a look first */
 
 struct reading;
 
@@ -195,36 +196,89 @@ static int read_single(struct s3_lane *l, const struct s3_copy *c, tier_sink_fn 
     return rc;
 }
 
-/* Data and metadata of a sole object in one request, where the location tells its sizes. Returns
- * 0 with the data delivered, 1 when this way is closed and the long one must be taken, or a
- * negative code. */
-static int read_sole(struct s3_lane *l, const struct uuid *id, const struct tier_location *loc,
-                     tier_sink_fn *sink, void *arg, struct err *err)
+/* ---- a sole object: data and metadata in one request ---- */
+
+/* Where the way to it ends that needs no second request; the other one is taken then. */
+#define LONG_WAY 1
+
+/* Decodes and delivers what one request has brought. mem: room for the data, not for raw ones. */
+static int deliver_sole(struct s3_lane *l, const struct uuid *id, const struct s3_copy *c,
+                        void *stored, size_t n, const struct memblock *mem, tier_sink_fn *sink,
+                        void *arg, struct err *err)
+{
+    char aad[S3_AAD_MAX];
+    const void *plain = NULL;
+    if (!c->sole || memcmp(&c->id, id, sizeof(*id)) != 0)
+        return LONG_WAY;
+    size_t naad = s3_aad(&c->id, 0, aad);
+    int rc = chunk_decode(l->worker.coder, &c->chunks[0]->info, stored, n, aad, naad, mem->data,
+                          mem->size, true, &plain, NULL);
+    return rc < 0 ? LONG_WAY : deliver(c->chunks[0], plain, sink, arg, err);
+}
+
+/* The location tells the sizes: all memory is had at once. */
+static int read_sized(struct s3_lane *l, const struct uuid *id, const struct tier_location *loc,
+                      const char *bucket, const char *key, tier_sink_fn *sink, void *arg,
+                      struct err *err)
 {
     struct s3_tier *s = l->s;
-    auto_free char *bucket = NULL;
-    const char *key = NULL;
     auto_store_reply struct store_reply r = {0};
     auto_s3_copy struct s3_copy c = {0};
     /* Of equal size it is raw. */
     const size_t sizes[2] = {loc->block, loc->block == loc->last_block ? 0 : loc->last_block};
     struct memblock mem[2];
-    const void *plain = NULL;
-    char aad[S3_AAD_MAX];
-    if (loc->block == 0 || s3_split_location(loc->key, &bucket, &key, NULL) < 0 ||
-        membudget_get(s->memory, 2, sizes, mem, true, &l->cancel.set) < 0)
-        return 1;
+    if (membudget_get(s->memory, 2, sizes, mem, true, &l->cancel.set) < 0)
+        return LONG_WAY;
     int rc = store_get(s->store, bucket, key, 0, mem[0].data, sizes[0], true, &l->cancel, &r, NULL);
-    bool good = rc == 0 && s3_meta_read(&r, bucket, key, &c, NULL) == 0 && c.sole &&
-                memcmp(&c.id, id, sizeof(*id)) == 0 &&
-                c.chunks[0]->info.plain_size == loc->last_block;
-    good = good &&
-           chunk_decode(l->worker.coder, &c.chunks[0]->info, mem[0].data, sizes[0], aad,
-                        s3_aad(&c.id, 0, aad), mem[1].data, mem[1].size, true, &plain, NULL) == 0;
-    rc = good ? deliver(c.chunks[0], plain, sink, arg, err) : 1;
+    if (rc == 0 && s3_meta_read(&r, bucket, key, &c, NULL) == 0)
+        rc = deliver_sole(l, id, &c, mem[0].data, sizes[0], &mem[1], sink, arg, err);
+    else
+        rc = LONG_WAY;
     membudget_put(s->memory, &mem[0]);
     membudget_put(s->memory, &mem[1]);
     return rc;
+}
+
+/* It does not (a catalogue that keeps the key alone): small ones are tried all the same. Memory for
+ * the data comes second, so nothing waits for it. */
+static int read_unsized(struct s3_lane *l, const struct uuid *id, const char *bucket,
+                        const char *key, tier_sink_fn *sink, void *arg, struct err *err)
+{
+    struct s3_tier *s = l->s;
+    auto_store_reply struct store_reply r = {0};
+    auto_s3_copy struct s3_copy c = {0};
+    auto_free char *data = NULL;
+    size_t size = SMALL;
+    struct memblock mem[2] = {{0}};
+    if (membudget_get(s->memory, 1, &size, &mem[0], false, NULL) < 0)
+        return LONG_WAY;
+    int rc = store_get_small(s->store, bucket, key, SMALL, &data, &size, &l->cancel, &r, NULL);
+    size_t room = 0;
+    if (rc == 0)
+        rc = s3_meta_read(&r, bucket, key, &c, NULL);
+    if (rc == 0 && c.sole && c.chunks[0]->info.codec != CHUNK_RAW)
+        room = c.chunks[0]->info.plain_size;
+    if (rc == 0)
+        rc = membudget_get(s->memory, 1, &room, &mem[1], false, NULL);
+    rc = rc == 0 ? deliver_sole(l, id, &c, data, size, &mem[1], sink, arg, err) : LONG_WAY;
+    membudget_put(s->memory, &mem[0]);
+    membudget_put(s->memory, &mem[1]);
+    return rc;
+}
+
+/* Returns 0 with the data delivered, LONG_WAY, or a negative code. */
+static int read_sole(struct s3_lane *l, const struct uuid *id, const struct tier_location *loc,
+                     tier_sink_fn *sink, void *arg, struct err *err)
+{
+    auto_free char *bucket = NULL;
+    const char *key = NULL;
+    size_t n = strlen(loc->key);
+    bool sole = n > 2 && strcmp(loc->key + n - 2, "/0") == 0;
+    bool other = strncmp(loc->key, S3_PLAIN_PREFIX, strlen(S3_PLAIN_PREFIX)) == 0;
+    if (!sole || other || s3_split_location(loc->key, &bucket, &key, NULL) < 0)
+        return LONG_WAY;
+    return loc->block > 0 ? read_sized(l, id, loc, bucket, key, sink, arg, err)
+                          : read_unsized(l, id, bucket, key, sink, arg, err);
 }
 
 int s3_get(void *self, const struct uuid *id, const struct tier_location *loc, void *buf,

@@ -88,7 +88,9 @@ static int load_own(struct s3_lane *l, const struct tier_location *loc, bool hea
             rc = s3_thaw_object(l, bucket, key, err);
         else if (rc != -EBADMSG)
             break;
-        if (rc < 0 && rc != -EBADMSG)
+        if (rc == 0) /* once more, unless it was the last time */
+            rc = err_set(err, -EBADMSG, "still archived after its restore");
+        if (rc != -EBADMSG)
             break;
     }
     if (rc == 0 && !is_manifest(key) && !c->sole)
