@@ -345,6 +345,19 @@ static int fail(struct job *j, int rc)
     return action_end(j->a, why, 0, &err);
 }
 
+/* A file that was released after its archive was asked for: reading it would begin a restore of
+ * what the copy has. Only a file with fewer blocks than bytes may be one. */
+static int refuse_released(struct job *j)
+{
+    struct hsm_user_state st = {0};
+    if ((uint64_t)j->st.st_blocks * 512 >= size_of(j))
+        return 0;
+    int rc = stub_state(j->l->m, j->fd, &st, &j->err);
+    if (rc == 0 && (st.states & HS_RELEASED) != 0)
+        return err_set(&j->err, -EBUSY, "it was released meanwhile; the copy that it has stays");
+    return rc;
+}
+
 static int prepare(struct job *j)
 {
     int rc = action_begin(j->a, -1, 0, &j->err);
@@ -359,6 +372,9 @@ static int prepare(struct job *j)
         return err_sys(&j->err, errno, "its data");
     if (!S_ISREG(j->st.st_mode))
         return err_set(&j->err, -EINVAL, "not a regular file");
+    rc = refuse_released(j);
+    if (rc < 0)
+        return rc;
     j->copy.size = size_of(j);
     j->copy.mtime_ns = ns_of(&j->st.st_mtim);
     action_progress(j->a, 0, size_of(j));

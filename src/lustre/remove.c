@@ -28,7 +28,8 @@ struct job {
     struct err err;
 };
 
-/* The file, if it is still there. */
+/* The file, if it is still there. The MDT refuses to remove a released file's copy when it is
+ * asked; a file that was released since then has its only data in that copy. */
 static int look_at_file(struct job *j)
 {
     j->fd = stub_open(j->l->m, &j->fid, &j->err);
@@ -38,7 +39,11 @@ static int look_at_file(struct job *j)
         return j->fd;
     int rc = stub_key(j->fd, &j->key, &j->err);
     j->has_key = rc == 0;
-    return rc < 0 ? rc : stub_state(j->l->m, j->fd, &j->st, &j->err);
+    if (rc >= 0)
+        rc = stub_state(j->l->m, j->fd, &j->st, &j->err);
+    if (rc == 0 && (j->st.states & HS_RELEASED) != 0)
+        return err_set(&j->err, -EPERM, "it is released, its copies are its only data");
+    return rc;
 }
 
 /* A copy that the index does not have becomes a row, so that it is collected like all others. */

@@ -8,6 +8,7 @@ follows, the broadcast remove, DIRTY after a failed archive."""
 import contextlib
 import errno
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'lib'))
@@ -209,6 +210,34 @@ def test_a_remove_whose_end_is_refused_keeps_the_copy(s):
         assert s.copies() == 1
     else:
         s.wait_copies(0)
+    clean(s)
+
+
+def test_a_file_that_is_released_while_its_remove_waits_keeps_its_copy(s):
+    data = new(s, 'f', size=1000)
+    s.archive('f')
+    os.kill(s.proc.pid, signal.SIGSTOP)
+    cookies = s.lustre.remove('f')
+    s.wait_for('its delivery', lambda: s.lustre.record(cookies[0])['running'])
+    s.release('f')
+    os.kill(s.proc.pid, signal.SIGCONT)
+    assert s.over(cookies)[0]['status'] == 'FAILED'
+    assert s.lustre.read('f') == data and s.copies() == 1
+    clean(s)
+
+
+def test_a_file_that_is_released_while_its_archive_waits_is_not_read(s):
+    data = new(s, 'f', size=100000)
+    s.archive('f')
+    s.lustre.set_state('f', set=DIRTY)
+    os.kill(s.proc.pid, signal.SIGSTOP)
+    cookies = s.lustre.archive('f')
+    s.wait_for('its delivery', lambda: s.lustre.record(cookies[0])['running'])
+    s.lustre.set_state('f', clear=DIRTY)
+    s.release('f')
+    os.kill(s.proc.pid, signal.SIGCONT)
+    assert s.over(cookies)[0]['status'] == 'FAILED'
+    assert s.lustre.read('f') == data and s.copies() == 1
     clean(s)
 
 
