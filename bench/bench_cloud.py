@@ -46,7 +46,7 @@ class Cost:
     """Seconds of the clock and of processors, and peak memory in KiB, of one step of one side."""
 
     def __init__(self, seconds, cpu, peak_kib):
-        self.seconds, self.cpu, self.peak_kib = seconds, cpu, peak_kib
+        self.seconds, self.cpu, self.peak_kib, self.store_cpu = seconds, cpu, peak_kib, 0.0
 
 
 def cpu_of(pid):
@@ -305,28 +305,31 @@ def run_case(case, real, ours, peers, rounds, place):
     memory = min(sum(os.path.getsize(p) for p in paths) + (1 << 30), 6 << 30)
     costs = {}
 
-    def note(side, step, cost):
+    def note(side, step, measure):
+        before = sum(cpu_of(p) for p in real.pids())
+        cost = measure()
+        cost.store_cpu = sum(cpu_of(p) for p in real.pids()) - before
         costs.setdefault((side, step), []).append(cost)
     for n in range(rounds):
         for peer in peers:
             bucket, copy = f'peer-{peer.name}', os.path.join(ours.mount, 'copy')
             warm_memory(memory)
-            note(peer.name, 'archive', peer.archive(source, bucket))
+            note(peer.name, 'archive', lambda: peer.archive(source, bucket))
             os.makedirs(copy)
             warm_memory(memory)
-            note(peer.name, 'restore', peer.restore(bucket, copy))
+            note(peer.name, 'restore', lambda: peer.restore(bucket, copy))
             if n == 0:
                 same(source, copy)
             shutil.rmtree(copy)
             empty_bucket(real, bucket)
             subprocess.run(['sync'], check=True)
         warm_memory(memory)
-        note('firn', 'archive', ours.archive(paths))
+        note('firn', 'archive', lambda: ours.archive(paths))
         if n == 0:
             subprocess.run(['cp', '-r', '--reflink=never', source, os.path.join(place, 'before')], check=True)
         ours.release(paths)
         warm_memory(memory)
-        note('firn', 'restore', ours.restore(paths))
+        note('firn', 'restore', lambda: ours.restore(paths))
         if n == 0:
             same(os.path.join(place, 'before'), source)
             shutil.rmtree(os.path.join(place, 'before'))
@@ -342,7 +345,8 @@ def report(case, costs, peers):
         ours = case.amount / median('firn', step, lambda c: c.seconds)
         for side in ['firn'] + [p.name for p in peers]:
             speed = case.amount / median(side, step, lambda c: c.seconds)
-            line = (f'{step} {case.what:28} {side:7} {speed:10.1f} {case.unit:8} CPU {median(side, step, lambda c: c.cpu):7.2f} s   '
+            line = (f'{step} {case.what:28} {side:7} {speed:10.1f} {case.unit:8} CPU {median(side, step, lambda c: c.cpu):7.2f} s '
+                    f'(store {median(side, step, lambda c: c.store_cpu):6.2f} s)   '
                     f'peak memory {max(c.peak_kib for c in costs[side, step]) / 1024:6.0f} MiB')
             if side != 'firn':
                 goal = f', wanted >= {case.wanted}' if side == 'rclone' else ''

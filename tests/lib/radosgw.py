@@ -194,6 +194,9 @@ class Radosgw(Store):
     def _ceph(self, *args):
         return self._run('ceph', '--connect-timeout', '20', *args)
 
+    def pids(self):
+        return [p.pid for p in self.procs]
+
     # -- the end -----------------------------------------------------------------------------------------------
     def log(self):
         for name in sorted(os.listdir(os.path.join(self.dir, 'log')) if os.path.isdir(os.path.join(self.dir, 'log')) else ()):

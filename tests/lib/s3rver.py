@@ -104,6 +104,9 @@ class S3rver(Store):
         wait_for('s3rver', up, 60)
         return self.proc.poll() is None
 
+    def pids(self):
+        return [self.proc.pid]
+
     def log(self):
         with open(os.path.join(self.dir, 'log'), encoding='utf-8', errors='replace') as f:
             print('# --- last lines of s3rver\n' + ''.join('# ' + line for line in f.readlines()[-20:]))

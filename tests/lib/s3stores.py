@@ -20,7 +20,7 @@ from faultproxy import FaultProxy  # noqa: E402
 
 
 class Store:
-    """What every store offers. A kind sets host, port, access_key and secret_key, and defines stop()."""
+    """What every store offers. A kind sets host, port, access_key and secret_key, and defines pids() and stop()."""
     name = ''
     region = 'us-east-1'
     style = 'path'
@@ -131,6 +131,9 @@ class Firn(Store):
 
     def make_bucket(self, bucket):
         self.site.firn('bucket', 'create', bucket, '--owner', 'store')
+
+    def pids(self):
+        return [p.pid for p in self.site.procs.values()]
 
     def log(self):
         self.site.show_log('firn-s3')
