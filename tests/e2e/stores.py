@@ -276,6 +276,19 @@ def test_a_full_store_fails_the_files_with_its_reason(site):
     files.check()
 
 
+def test_a_store_whose_disk_is_full_takes_what_it_can_and_loses_nothing(_):
+    with s3pool.Pool('firn', fs_size='100M') as pool, Site(extra=pool.conf(), pools=[pool.pool], fs_size='600M') as site:
+        site.start_firnd()
+        site.round = 0
+        files = Files(site, **{f'f{i}': 10 * MIB for i in range(14)})
+        assert site.firn('file', 'migrate', '-p', CLOUD, *files.paths, check=False).returncode == 1
+        got = [f['state'] for f in site.firn_json('file', 'state', *files.paths)['payload']]
+        assert set(got) == {'migrated', 'resident'}, got
+        assert 'store store1 is full' in attention(site)
+        site.firn('file', 'recall', *files.paths)
+        files.check()
+
+
 def test_a_damaged_only_copy_is_named_and_the_file_stays_as_it_was(site):
     files = Files(site, a=2 * MIB + 5)
     migrate(site, files)
