@@ -80,7 +80,7 @@ class LustreFake:
         self.log = open(os.path.join(self.dir, 'mdt.log'), 'wb')
         self.proc = subprocess.Popen([self.program('fakemdt'), '-m', self.mount, '-s', self.socket, '-f', self.fsname,
                                       '-v', self.version], stderr=self.log)
-        self._until(lambda: os.path.exists(self.socket + '.ctl') or self.proc.poll() is not None, 'the fake MDT')
+        self._until(lambda: self._listens() or self.proc.poll() is not None, 'the fake MDT')
         if self.proc.poll() is not None:
             raise RuntimeError('the fake MDT did not start')
         if self.first:
