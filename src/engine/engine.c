@@ -243,11 +243,20 @@ int engine_start(const struct conf *conf, struct engine **out, struct err *err)
     return 0;
 }
 
+void engine_wake_locked(struct engine *e)
+{
+    (void)pthread_cond_broadcast(&e->work);
+    for (size_t i = 0; i < e->nlibs; i++) {
+        if (e->libs[i].store != NULL)
+            (void)pthread_cond_broadcast(&e->libs[i].store->idle);
+    }
+}
+
 void engine_stop_begin(struct engine *e)
 {
     lock_scope(&e->lock);
     __atomic_store_n(&e->stopping, true, __ATOMIC_RELEASE);
-    (void)pthread_cond_broadcast(&e->work);
+    engine_wake_locked(e);
     (void)pthread_cond_broadcast(&e->plan);
     (void)pthread_cond_broadcast(&e->changed);
 }

@@ -207,6 +207,7 @@ struct estore {
     size_t filling;            /* lanes that write a recalled file */
     pthread_t settler;
     bool settler_runs;
+    pthread_cond_t idle; /* lanes without work */
     pthread_cond_t settle;
     struct recall *done; /* written, not durable */
     size_t ndone;
@@ -313,6 +314,7 @@ struct recall {
     bool drop;      /* decided from resident when the data is there */
     bool reader;    /* somebody is blocked */
     bool gone;      /* the file itself is */
+    bool own;       /* the archive is of this file, not of one that it is a copy of */
     bool finished;  /* result is valid */
     int result;
     struct err err;
@@ -352,7 +354,7 @@ struct engine {
     pthread_mutex_t adopting;
     pthread_mutex_t media; /* changes of volumes' rows, which the catalogue changes too */
     pthread_mutex_t lock;
-    pthread_cond_t work;    /* drives: something may be to do */
+    pthread_cond_t work;    /* drives: something may be to do (engine_wake_locked) */
     pthread_cond_t plan;    /* planners and finisher */
     pthread_cond_t changed; /* waiters: a task ended, a recall ended, a drive became idle */
     bool stopping;
@@ -561,6 +563,10 @@ struct pool *pool_find(struct engine *e, const char *name, const char *library);
 struct volume *volume_find_locked(struct engine *e, const char *barcode, const char *library);
 struct volume *volume_by_id_locked(struct engine *e, int64_t id);
 
+/* Something may be to do for drives, for lanes of stores, and for who waits for a store.
+ * engine.lock held. */
+void engine_wake_locked(struct engine *e);
+
 /* Resolves "pool@library" or "pool". Returns 0 with *out, or a negative code with err. */
 int pool_resolve(struct engine *e, const char *text, struct pool **out, struct err *err);
 
@@ -577,6 +583,10 @@ void volume_store(struct engine *e, struct volume *v);
  * logged with what (a path). Not under engine.lock. */
 void copies_set_state(struct engine *e, const struct uuid *archive, int copy_no,
                       enum catalog_copy_state state, const char *what);
+
+/* As copies_set_state for all copies of n archives, in one change of the catalogue. */
+void copies_set_states(struct engine *e, const struct uuid *archives, size_t n,
+                       enum catalog_copy_state state, const char *what);
 
 /* As copies_set_state for all copies on v. Returns 0 or a negative code with err. */
 int copies_set_state_volume(struct engine *e, struct volume *v, enum catalog_copy_state state,

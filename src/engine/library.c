@@ -99,6 +99,15 @@ void copies_set_state(struct engine *e, const struct uuid *archive, int copy_no,
         log_err("%s: %s", what, err.text);
 }
 
+void copies_set_states(struct engine *e, const struct uuid *archives, size_t n,
+                       enum catalog_copy_state state, const char *what)
+{
+    struct err err = {0};
+    lock_scope(&e->media);
+    if (n > 0 && catalog_copy_set_state(e->cat, archives, n, 0, state, &err) < 0)
+        log_err("%s and %zu more: %s", what, n - 1, err.text);
+}
+
 int copies_set_state_volume(struct engine *e, struct volume *v, enum catalog_copy_state state,
                             struct err *err)
 {
@@ -257,7 +266,7 @@ static int mark_missing(struct engine *e, struct library *lib, const struct chan
             recall_reroute_locked(e, v, dead);
         }
     }
-    (void)pthread_cond_broadcast(&e->work);
+    engine_wake_locked(e);
     return n;
 }
 

@@ -257,7 +257,7 @@ static int set_drive(struct engine *e, const char *serial, bool enabled, const c
             (void)snprintf(d->row.role, sizeof(d->row.role), "%s", role);
         d->row.enabled = enabled;
         row = d->row;
-        (void)pthread_cond_broadcast(&e->work);
+        engine_wake_locked(e);
     }
     return catalog_drive_put(e->cat, &row, 0, err);
 }

@@ -279,7 +279,7 @@ static void dispatch(struct batch *b)
         if (work[p] != NULL)
             DL_APPEND(b->task->pools[p]->queue, work[p]);
     }
-    (void)pthread_cond_broadcast(&e->work);
+    engine_wake_locked(e);
 }
 
 static void plan_task(struct engine *e, struct task *t)

@@ -128,7 +128,10 @@ void recall_route_locked(struct engine *e, struct recall *r, struct recall **dea
     v->queued++;
     v->replan = true;
     v->asked = v->asked || r->reader;
-    (void)pthread_cond_broadcast(&e->work);
+    if (v->lib->store != NULL)
+        (void)pthread_cond_signal(&v->lib->store->idle); /* one lane is enough for one recall */
+    else
+        engine_wake_locked(e);
 }
 
 void recall_next_copy(struct engine *e, struct recall *r, const struct err *why)
@@ -290,6 +293,8 @@ static int find_copies(struct engine *e, struct recall *r, struct err *err)
         take_copies(e, r, &c, CATALOG_COPY_GARBAGE);
     }
     if (rc == 0 && catalog_archive_get(e->cat, &r->archive, &a, err) == 0) {
+        r->own = a.v[0].ino == r->id.ino && a.v[0].gen == r->id.gen &&
+                 memcmp(&a.v[0].fs, &r->id.fs, sizeof(r->id.fs)) == 0;
         r->digest_alg = a.v[0].digest_alg;
         memcpy(r->digest, a.v[0].digest, sizeof(r->digest));
     }
@@ -500,7 +505,7 @@ static void note_reader(struct engine *e, struct recall *r)
         r->copies[r->current].volume->replan = true;
         r->copies[r->current].volume->asked = true;
     }
-    (void)pthread_cond_broadcast(&e->work);
+    engine_wake_locked(e);
 }
 
 /* A reader joins a recall that is under way. Returns it with a reference, or NULL. */

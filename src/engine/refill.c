@@ -216,14 +216,24 @@ static void commit_one(struct engine *e, struct recall *r)
     (void)err_set(&r->err, r->result, "%s: %s", r->path, rc > 0 ? file_outcome_text(rc) : err.text);
 }
 
+/* Copies of files that are resident now. The files that they are of have no record any more, which
+ * is durable; a copy of a stub goes by the archive of the file that it is a copy of. */
 static void drop_copies(struct engine *e, const struct recall *list)
 {
     const struct recall *r = NULL;
+    const char *first = NULL;
+    size_t max = 0;
+    size_t n = 0;
+    DL_FOREACH (list, r)
+        max += r->drop && r->result == 0 ? 1 : 0;
+    auto_free struct uuid *archives = xzalloc((max + 1) * sizeof(*archives));
     DL_FOREACH (list, r) {
-        /* A copy of a stub goes by the archive of the file that it is a copy of. */
-        if (r->drop && r->result == 0 && !archive_is_referenced(e, &r->archive))
-            copies_set_state(e, &r->archive, 0, CATALOG_COPY_GARBAGE, r->path);
+        if (!r->drop || r->result != 0 || (!r->own && archive_is_referenced(e, &r->archive)))
+            continue;
+        first = n == 0 ? r->path : first;
+        archives[n++] = r->archive;
     }
+    copies_set_states(e, archives, n, CATALOG_COPY_GARBAGE, first);
 }
 
 void refill_settle(struct engine *e, struct recall *list)

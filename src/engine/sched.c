@@ -383,7 +383,7 @@ static void *drive_main(void *arg)
             c.volume->reserved = false;
         d->work = DRIVE_IDLE;
         d->task_id = 0;
-        (void)pthread_cond_broadcast(&e->work);
+        engine_wake_locked(e);
         (void)pthread_cond_broadcast(&e->changed);
     }
     (void)pthread_mutex_unlock(&e->lock);
@@ -432,7 +432,7 @@ int admin_run(struct engine *e, struct admin *a, struct err *err)
         return err_set(err, -ENODEV, "cartridge %s is not in library %s", a->volume->row.barcode,
                        a->volume->lib->name);
     DL_APPEND(e->admins, a);
-    (void)pthread_cond_broadcast(&e->work);
+    engine_wake_locked(e);
     e->callers++;
     while (!a->done && (a->taken || !e->stopping))
         (void)pthread_cond_wait(&e->changed, &e->lock);

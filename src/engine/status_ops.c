@@ -209,7 +209,7 @@ int engine_op_drain(struct engine *e, const struct engine_call *call, cJSON **re
     bool done = !any_at_work(e);
     e->drains--;
     e->callers--;
-    (void)pthread_cond_broadcast(&e->work);
+    engine_wake_locked(e);
     (void)pthread_cond_broadcast(&e->changed);
     if (!done)
         return err_set(err, -EAGAIN, "drives are still at work; ask again");

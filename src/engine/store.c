@@ -54,6 +54,7 @@ void store_open_conf(struct engine *e, struct library *lib, const struct conf_st
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&s->settle, &attr);
+    (void)pthread_cond_init(&s->idle, &attr);
     (void)pthread_condattr_destroy(&attr);
     s->nlanes = (size_t)conf->lanes;
     s->lanes = xzalloc(s->nlanes * sizeof(*s->lanes));
@@ -70,6 +71,7 @@ void store_free(struct estore *s)
     free(s->lanes);
     depot_close(s->depot);
     (void)pthread_cond_destroy(&s->settle);
+    (void)pthread_cond_destroy(&s->idle);
     free(s);
 }
 
@@ -113,7 +115,7 @@ void store_hurry_locked(struct estore *s)
 {
     s->retry_ns = 0;
     s->pause_ms = PAUSE_MIN_MS;
-    (void)pthread_cond_broadcast(&s->e->work);
+    engine_wake_locked(s->e);
 }
 
 /* Recalls of which another copy can be read now go there; the others wait for the store. */
@@ -144,7 +146,7 @@ static void now_down(struct estore *s, const struct err *why)
         s->retry_ns = time_mono_ns() + s->pause_ms * NS_PER_MS;
         s->pause_ms = s->pause_ms * 2 < PAUSE_MAX_MS ? s->pause_ms * 2 : PAUSE_MAX_MS;
         leave_locked(s, &dead);
-        (void)pthread_cond_broadcast(&s->e->work);
+        engine_wake_locked(s->e);
         (void)pthread_cond_broadcast(&s->e->plan); /* others may be planned in its place */
     }
     recall_end_list(s->e, dead);
@@ -161,7 +163,7 @@ static void now_up(struct estore *s, struct depot *opened)
     s->probing = false;
     s->pause_ms = PAUSE_MIN_MS;
     s->lib->problem[0] = '\0';
-    (void)pthread_cond_broadcast(&s->e->work);
+    engine_wake_locked(s->e);
     (void)pthread_cond_broadcast(&s->e->plan);
 }
 
@@ -283,12 +285,12 @@ static void wait_for_work(struct lane *l)
 {
     struct estore *s = l->s;
     if (s->up || s->probing) {
-        (void)pthread_cond_wait(&s->e->work, &s->e->lock);
+        (void)pthread_cond_wait(&s->idle, &s->e->lock);
         return;
     }
     int64_t ns = s->retry_ns + NS_PER_MS;
     struct timespec until = {.tv_sec = ns / NS_PER_SEC, .tv_nsec = ns % NS_PER_SEC};
-    (void)pthread_cond_timedwait(&s->e->work, &s->e->lock, &until);
+    (void)pthread_cond_timedwait(&s->idle, &s->e->lock, &until);
 }
 
 static void *lane_main(void *arg)

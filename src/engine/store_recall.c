@@ -62,6 +62,14 @@ struct recall *store_take_recall_locked(struct estore *s)
 
 /* ---- one file ---- */
 
+/* Whether what is done should wait no longer for more. engine.lock held. */
+static bool is_ripe(const struct estore *s)
+{
+    return s->done_readers || s->ndone >= RECALL_BATCH || s->ended || s->e->stopping ||
+           (s->filling == 0 && s->volume->queue == NULL) ||
+           time_mono_ns() - s->since_ns >= RECALL_BATCH_MS * (int64_t)NS_PER_MS;
+}
+
 static void written(struct estore *s, struct recall *r)
 {
     lock_scope(&s->e->lock);
@@ -69,7 +77,8 @@ static void written(struct estore *s, struct recall *r)
         s->since_ns = time_mono_ns();
     DL_APPEND(s->done, r);
     s->done_readers = s->done_readers || r->reader;
-    (void)pthread_cond_signal(&s->settle);
+    if (s->ndone == 1 || is_ripe(s)) /* else the settler knows when to look */
+        (void)pthread_cond_signal(&s->settle);
 }
 
 /* The store went away: r waits for it, or goes to another copy. */
@@ -120,18 +129,12 @@ void store_recall(struct lane *l, struct recall *r)
 
 /* ---- many durable at once ---- */
 
-/* Whether what is done should wait no longer for more. engine.lock held. */
-static bool is_ripe(const struct estore *s)
-{
-    return s->done_readers || s->ndone >= RECALL_BATCH || s->ended || s->e->stopping ||
-           (s->filling == 0 && s->volume->queue == NULL) ||
-           time_mono_ns() - s->since_ns >= RECALL_BATCH_MS * (int64_t)NS_PER_MS;
-}
-
 static void settle_all(struct estore *s)
 {
     struct engine *e = s->e;
     struct recall *list = s->done;
+    if (s->ndone >= LANE_DONE_MAX)
+        (void)pthread_cond_broadcast(&s->idle);
     s->done = NULL;
     s->ndone = 0;
     s->done_readers = false;
@@ -140,7 +143,7 @@ static void settle_all(struct estore *s)
     refill_settle(e, list);
     (void)pthread_mutex_lock(&e->lock);
     s->filling--;
-    (void)pthread_cond_broadcast(&e->work);
+    engine_wake_locked(e);
     (void)pthread_cond_broadcast(&e->changed);
 }
 

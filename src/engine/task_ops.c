@@ -427,7 +427,7 @@ int engine_op_task_cancel(struct engine *e, const struct engine_call *call, cJSO
             if (e->libs[i].store != NULL)
                 store_cancel_locked(e->libs[i].store, id);
         }
-        (void)pthread_cond_broadcast(&e->work);
+        engine_wake_locked(e);
     }
     int rc = catalog_job_cancel(e->cat, id, CODE_CANCEL, "cancelled", &n, err);
     if (rc == 0 && n > 0)
