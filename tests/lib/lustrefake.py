@@ -86,6 +86,10 @@ class LustreFake:
         if self.first:
             self.settings(**self.first)
 
+    def _listens(self):
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect_ex(self.socket + '.ctl') == 0
+
     def close(self):
         if self.proc and self.proc.poll() is not None:
             print(f'# the fake MDT died: {self.proc.returncode}')
