@@ -133,8 +133,7 @@ static struct stat stat_of(const struct tier_entry *e)
                          .st_mtim = spec_of(e->mtime_ns)};
 }
 
-/* The directory of path exists afterwards. */
-static int make_parent(const char *path, struct err *err)
+int admin_parent(const char *path, struct err *err)
 {
     auto_free char *dir = xstrdup(path);
     char *slash = strrchr(dir, '/');
@@ -157,7 +156,7 @@ static void make_links(const struct making *k, const struct tier_entry *e, const
         if (strcmp(path, k->plan->dst) == 0 || strstr(path, "/../") != NULL ||
             lstat(path, &st) == 0)
             continue;
-        if (make_parent(path, &err) < 0 || link(from, path) != 0)
+        if (admin_parent(path, &err) < 0 || link(from, path) != 0)
             report(k->r, true, "%s: this further name of it is not made", path);
     }
 }
@@ -213,7 +212,7 @@ static int make(const struct making *k, const struct tier_entry *e, struct err *
     auto_free char *temp = xasprintf("%s.%.8s~", p->dst, id);
     int rc = check_free(k, e, err);
     if (rc == 0)
-        rc = make_parent(p->dst, err);
+        rc = admin_parent(p->dst, err);
     if (rc < 0)
         return rc;
     if (lstat(p->dst, &(struct stat){0}) == 0 || lstat(temp, &(struct stat){0}) == 0)

@@ -38,6 +38,13 @@ struct stub_plan {
 int stub_make(struct mover_lane *l, const struct stub_plan *plan, struct admin_report *r,
               struct err *err);
 
+/* The directory of path exists afterwards, with those above it. Returns 0 or a negative code. */
+int admin_parent(const char *path, struct err *err);
+
+/* admin_import from a tier of kind posix: src is a FID or a path below its root. */
+int posix_import(struct mover_lane *l, const char *src, const char *dst, uint32_t archive_id,
+                 struct admin_report *r, struct err *err);
+
 /* A copy that a walk found, owned. */
 struct found {
     struct uuid id;

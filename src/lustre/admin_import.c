@@ -168,6 +168,8 @@ static int import_any(struct import *im, struct err *err)
 {
     struct lu_fid fid;
     struct uuid id;
+    if (strcmp(im->l->m->config.tier_kind, "posix") == 0)
+        return posix_import(im->l, im->src, im->dst, im->archive_id, im->r, err);
     if (strncmp(im->src, S3_URL, strlen(S3_URL)) == 0)
         return import_objects(im, im->src + strlen(S3_URL), err);
     if (strncmp(im->src, S3_PLAIN_PREFIX, strlen(S3_PLAIN_PREFIX)) == 0)
