@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stores of tests/lib/s3stores.py themselves: that they start, are what their pages say, run beside each other, and leave
 nothing. What one of them is weak at is asserted too, for tests of firn rest on it."""
+import atexit
 import base64
-import glob
 import hashlib
 import http.client
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
@@ -16,11 +18,15 @@ from botocore.exceptions import ClientError
 from rawhttp import Signer
 from s3stores import names, store
 
-PLACE = os.environ.get('FIRN_TEST_DIR', '/var/tmp')
+# A place of its own, for other tests may make and remove theirs meanwhile.
+PLACE = tempfile.mkdtemp(prefix='firn-stores-', dir=os.environ.get('FIRN_TEST_DIR', '/var/tmp'))
+os.chmod(PLACE, 0o755)
+os.environ['FIRN_TEST_DIR'] = PLACE
+atexit.register(shutil.rmtree, PLACE, ignore_errors=True)
 
 
 def left_behind():
-    return {p for kind in ('radosgw', 's3rver', 'test') for p in glob.glob(os.path.join(PLACE, f'firn-{kind}-*'))}
+    return os.listdir(PLACE)
 
 
 def refused(call, **kw):
@@ -106,13 +112,13 @@ def checks(s):
 
 def one_store(name):
     def test():
-        before = left_behind()
+        assert left_behind() == []
         start = time.monotonic()
         with store(name) as s:
             print(f'# {name} was up in {time.monotonic() - start:.1f} s')
             for step in (basics, signatures, underscores, checks):
                 step(s)
-        assert left_behind() == before
+        assert left_behind() == []
     return test
 
 
@@ -140,14 +146,14 @@ def test_radosgw_finds_a_bucket_in_the_host_name():
 
 
 def test_each_store_runs_twice_at_once():
-    before = left_behind()
+    assert left_behind() == []
     for name in names():
         with store(name) as a, store(name) as b:
             a.make_bucket('mine')
             b.make_bucket('mine')
             a.boto().put_object(Bucket='mine', Key='k', Body=b'a')
             assert a.list_objects('mine') == {'k': 1} and b.list_objects('mine') == {}
-    assert left_behind() == before
+    assert left_behind() == []
 
 
 def test_no_port_is_below_20000():
