@@ -6,6 +6,7 @@
 #ifndef SQLITE_IMPL_H
 #define SQLITE_IMPL_H
 
+#include "base/gate.h"
 #include "catalog/catalog_impl.h"
 
 #include <pthread.h>
@@ -97,7 +98,7 @@ struct change {
     void *arg;
     struct catalog_mem *mem; /* of a change that nobody waits for: holds change and arg */
     bool nowait;
-    bool done;
+    struct gate done; /* unless nowait */
     int rc;
     struct err err;
     struct change *next;
@@ -112,7 +113,7 @@ struct sqlite_catalog {
 
     pthread_mutex_t lock; /* guards all below; not held over I/O */
     pthread_cond_t work;  /* for the writer */
-    pthread_cond_t ended; /* for callers */
+    pthread_cond_t ended; /* for callers that the list is too long for */
     struct change *head, **tail;
     size_t waiting; /* changes in the list */
     bool stop;

@@ -162,8 +162,16 @@ static int open_all(struct sqlite_catalog *c, const char *dir, struct err *err)
     return rc == 0 ? sqlite_writer_start(c, err) : rc;
 }
 
+/* Nobody asks how much memory SQLite has; counting it would cost a lock at each allocation. */
+static void configure(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 int sqlite_catalog_open(const char *dir, struct catalog **out, struct err *err)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, configure);
     struct sqlite_catalog *c = xzalloc(sizeof(*c));
     c->base.ops = &sqlite_ops;
     c->path = xasprintf("%s/catalog.db", dir);

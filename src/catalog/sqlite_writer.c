@@ -65,25 +65,32 @@ static struct change *take_batch(struct sqlite_catalog *c)
     return batch;
 }
 
+/* A change that nobody waits for is over. */
+static void finish_later(struct sqlite_catalog *c, struct change *ch)
+{
+    if (ch->rc < 0) {
+        log_err("a change was not stored: %s", ch->err.text);
+        lock_scope(&c->lock);
+        if (c->failed == 0) {
+            c->failed = ch->rc;
+            c->failure = ch->err;
+        }
+    }
+    catalog_mem_free(ch->mem);
+}
+
 static void finish_batch(struct sqlite_catalog *c, struct change *batch)
 {
-    lock_scope(&c->lock);
-    while (batch != NULL) {
-        struct change *ch = batch;
-        batch = ch->next;
-        c->waiting--;
-        ch->done = true;
-        if (!ch->nowait)
-            continue; /* its caller's from here on */
-        if (ch->rc < 0) {
-            log_err("a change was not stored: %s", ch->err.text);
-            if (c->failed == 0) {
-                c->failed = ch->rc;
-                c->failure = ch->err;
-            }
-        }
-        catalog_mem_free(ch->mem);
+    size_t n = 0;
+    for (struct change *ch = batch, *next = NULL; ch != NULL; ch = next, n++) {
+        next = ch->next;
+        if (ch->nowait)
+            finish_later(c, ch);
+        else
+            gate_open(&ch->done); /* its caller's from here on */
     }
+    lock_scope(&c->lock);
+    c->waiting -= n;
     (void)pthread_cond_broadcast(&c->ended);
 }
 
@@ -134,12 +141,13 @@ int sqlite_write(struct catalog *cat, int (*run)(struct db *db, void *arg, struc
 {
     struct sqlite_catalog *c = sqlite_of(cat);
     struct change ch = {.run = run, .arg = arg};
+    gate_init(&ch.done);
     {
         lock_scope(&c->lock);
         append(c, &ch);
-        while (!ch.done)
-            (void)pthread_cond_wait(&c->ended, &c->lock);
     }
+    gate_wait(&ch.done);
+    gate_fini(&ch.done);
     if (ch.rc < 0 && err != NULL)
         *err = ch.err;
     return ch.rc;
