@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/gate.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -18,9 +19,17 @@
 #define KEEP_BYTES  (1 << 20) /* a smaller file is not worth writing anew */
 #define KEEP_FACTOR 4         /* more than so many times what is open is */
 
+/* Who waits for the sync that is under way. */
+struct sync_waiter {
+    uint64_t end; /* what it wants to be durable */
+    struct gate gate;
+    TAILQ_ENTRY(sync_waiter) link;
+};
+TAILQ_HEAD(sync_list, sync_waiter);
+
 struct journal {
     pthread_mutex_t lock; /* held over write(2), never over fdatasync besides in journal_keep */
-    pthread_cond_t synced_more;
+    struct sync_list waiters;
     struct journal_list entries;
     size_t count;
     uint64_t next_id;
@@ -159,6 +168,36 @@ static int load(struct journal *j, struct err *err)
     return 0;
 }
 
+/* Lets those go on whose records are durable, and one more, which leads the next sync; all when
+ * nothing can become durable. */
+static void wake_locked(struct journal *j)
+{
+    struct sync_waiter *w = TAILQ_FIRST(&j->waiters);
+    bool led = false;
+    TAILQ_INIT(&j->waiters);
+    for (struct sync_waiter *next = NULL; w != NULL; w = next) {
+        next = TAILQ_NEXT(w, link);
+        bool goes = w->end <= j->synced || j->broken != 0 || !led;
+        led = led || w->end > j->synced;
+        if (goes)
+            gate_open(&w->gate);
+        else
+            TAILQ_INSERT_TAIL(&j->waiters, w, link);
+    }
+}
+
+/* Waits until the sync that is under way has ended, and another one if that did not reach end. */
+static void await_sync_locked(struct journal *j, uint64_t end)
+{
+    struct sync_waiter w = {.end = end};
+    gate_init(&w.gate);
+    TAILQ_INSERT_TAIL(&j->waiters, &w, link);
+    (void)pthread_mutex_unlock(&j->lock);
+    gate_wait(&w.gate);
+    gate_fini(&w.gate);
+    (void)pthread_mutex_lock(&j->lock);
+}
+
 /* Writes a file of the open entries alone in place of the old. The caller holds the lock. */
 static int rewrite_locked(struct journal *j, struct err *err)
 {
@@ -180,7 +219,7 @@ static int rewrite_locked(struct journal *j, struct err *err)
     j->broken = 0;
     buf_reset(&j->pending); /* all of it is in the new file */
     j->synced = j->appended;
-    (void)pthread_cond_broadcast(&j->synced_more);
+    wake_locked(j);
     return 0;
 }
 
@@ -203,7 +242,7 @@ int journal_open(const char *dir, const char *name, struct journal **out, struct
 {
     auto_journal struct journal *j = xzalloc(sizeof(*j));
     (void)pthread_mutex_init(&j->lock, NULL);
-    (void)pthread_cond_init(&j->synced_more, NULL);
+    TAILQ_INIT(&j->waiters);
     TAILQ_INIT(&j->entries);
     j->dirfd = j->fd = -1;
     j->name = xstrdup(name);
@@ -235,7 +274,6 @@ void journal_close(struct journal *j)
     }
     buf_fini(&j->pending);
     (void)pthread_mutex_destroy(&j->lock);
-    (void)pthread_cond_destroy(&j->synced_more);
     free(j->name);
     free(j);
 }
@@ -306,7 +344,7 @@ static void sync_once_locked(struct journal *j)
         j->broken = -failed; /* what the kernel dropped is not known: a new file is needed */
     else if (target > j->synced)
         j->synced = target;
-    (void)pthread_cond_broadcast(&j->synced_more);
+    wake_locked(j);
 }
 
 static int commit_locked(struct journal *j, uint64_t end, struct err *err)
@@ -316,12 +354,14 @@ static int commit_locked(struct journal *j, uint64_t end, struct err *err)
         if (j->broken != 0)
             return err_sys(err, -j->broken, "journal %s cannot be made durable", j->name);
         if (j->syncing) {
-            (void)pthread_cond_wait(&j->synced_more, &j->lock);
+            await_sync_locked(j, end);
             continue;
         }
         rc = push_locked(j, err);
         if (rc == 0)
             sync_once_locked(j);
+        else
+            wake_locked(j); /* another one leads, or learns the same */
     }
     return rc;
 }
@@ -391,7 +431,7 @@ int journal_keep(struct journal *j, struct err *err)
     if (j->fd < 0)
         return 0;
     while (j->syncing)
-        (void)pthread_cond_wait(&j->synced_more, &j->lock);
+        await_sync_locked(j, 0);
     bool fat = j->size > KEEP_BYTES && j->size > KEEP_FACTOR * j->live;
     if (fat || j->broken != 0)
         return rewrite_locked(j, err);

@@ -234,22 +234,33 @@ static bool may_run(const struct lanes *l, enum lane lane)
            others + l->config.reserve < l->config.workers;
 }
 
+/* The lane that the next entry comes from; LANE_COUNT when none may run. */
+static int next_lane(const struct lanes *l)
+{
+    int i = 0;
+    while (i < LANE_COUNT && (TAILQ_EMPTY(&l->flows[i]) || !may_run(l, (enum lane)i)))
+        i++;
+    return i;
+}
+
+bool lanes_ready(const struct lanes *l)
+{
+    return next_lane(l) < LANE_COUNT;
+}
+
 struct lane_entry *lanes_take(struct lanes *l)
 {
-    for (int i = 0; i < LANE_COUNT; i++) {
-        const struct flow *f = TAILQ_FIRST(&l->flows[i]);
-        if (f == NULL || !may_run(l, (enum lane)i))
-            continue;
-        struct lane_entry *e = TAILQ_FIRST(&f->entries);
-        dequeue(l, e);
-        e->state = LANE_RUNNING;
-        l->waiting[i]--;
-        l->waiting_all--;
-        l->running[i]++;
-        l->running_all++;
-        return e;
-    }
-    return NULL;
+    int i = next_lane(l);
+    if (i == LANE_COUNT)
+        return NULL;
+    struct lane_entry *e = TAILQ_FIRST(&TAILQ_FIRST(&l->flows[i])->entries);
+    dequeue(l, e);
+    e->state = LANE_RUNNING;
+    l->waiting[i]--;
+    l->waiting_all--;
+    l->running[i]++;
+    l->running_all++;
+    return e;
 }
 
 void lanes_done(struct lanes *l, struct lane_entry *e, bool restored,

@@ -72,6 +72,9 @@ int lanes_add(struct lanes *l, struct lane_entry *e);
 /* The next entry that may run, which then is LANE_RUNNING; NULL when none may. */
 struct lane_entry *lanes_take(struct lanes *l);
 
+/* Whether lanes_take would give one. */
+bool lanes_ready(const struct lanes *l);
+
 /*
  * Takes running entry e out. With restored (e was a restore and succeeded) restores of the same FID
  * that came before its end have nothing left to do: they are taken out too and given to fn, which

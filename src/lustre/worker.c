@@ -50,35 +50,32 @@ static void already_restored(void *arg, struct lane_entry *e)
     refuse_locked(arg, (struct action *)(void *)e, EALREADY);
 }
 
-/* a has ended: journal, and its memory. An end that was lost stays in the journal, to be told
- * again. */
+/* a has ended: the journal need not know it any more, unless the end was lost. */
 static void settle_journal(struct copytool *ct, struct action *a)
 {
-    struct journal_entry *entry = a->entry;
-    bool lost = a->lost;
-    action_free(a);
-    if (!lost) {
-        journal_done(ct->journal, entry);
-        return;
-    }
-    lock_scope(&ct->lock);
-    entry->replayed = true;
-    TAILQ_INSERT_TAIL(&ct->lost, entry, lost);
+    if (!a->lost)
+        journal_done(ct->journal, take_ptr(a->entry));
 }
 
-static void finish(struct copytool *ct, struct action *a)
+/* Frees a, which is in no lane. An end that was lost stays in the journal, to be told again. */
+static void forget_locked(struct copytool *ct, struct action *a)
+{
+    struct journal_entry *entry = a->entry;
+    action_free(a);
+    if (entry != NULL) {
+        entry->replayed = true;
+        TAILQ_INSERT_TAIL(&ct->lost, entry, lost);
+    }
+    (void)pthread_cond_broadcast(&ct->quiet);
+}
+
+/* The caller is a worker that looks for work after this. */
+static void finish_locked(struct copytool *ct, struct action *a)
 {
     bool restored = a->lane.action == HSMA_RESTORE && a->errval == 0 && a->result == 0;
-    (void)pthread_mutex_lock(&ct->lock);
     TAILQ_REMOVE(&ct->running, a, running);
     lanes_done(ct->lanes, &a->lane, restored, already_restored, ct);
-    ct->nclosing++;
-    (void)pthread_cond_signal(&ct->work); /* this worker takes one, there may be two more now */
-    (void)pthread_mutex_unlock(&ct->lock);
-    settle_journal(ct, a);
-    lock_scope(&ct->lock);
-    ct->nclosing--;
-    (void)pthread_cond_broadcast(&ct->quiet);
+    forget_locked(ct, a);
 }
 
 /* What a killed copytool may have left in the tier. */
@@ -129,7 +126,7 @@ static void close_one_locked(struct copytool *ct)
     settle_journal(ct, a);
     (void)pthread_mutex_lock(&ct->lock);
     ct->nclosing--;
-    (void)pthread_cond_broadcast(&ct->quiet);
+    forget_locked(ct, a);
 }
 
 /* An entry that no message has brought: what there is left to do for it. */
@@ -180,10 +177,13 @@ void *closer_main(void *arg)
     }
 }
 
-/* The next action for a worker, which helps the closer first; NULL when the copytool quits. */
-static struct action *next_action(struct copytool *ct)
+/* The next action for a worker, which has ended the action done (NULL: none) and helps the closer
+ * first; NULL when the copytool quits. */
+static struct action *next_action(struct copytool *ct, struct action *done)
 {
     lock_scope(&ct->lock);
+    if (done != NULL)
+        finish_locked(ct, done);
     for (;;) {
         struct lane_entry *e = NULL;
         if (ct->nrefused > 1)
@@ -191,6 +191,8 @@ static struct action *next_action(struct copytool *ct)
         else if ((e = lanes_take(ct->lanes)) != NULL) {
             struct action *a = (struct action *)(void *)e;
             TAILQ_INSERT_TAIL(&ct->running, a, running);
+            if (lanes_ready(ct->lanes)) /* an end may let more than one run */
+                (void)pthread_cond_signal(&ct->work);
             return a;
         } else if (ct->quit)
             return NULL;
@@ -204,9 +206,9 @@ void *worker_main(void *arg)
     struct copytool *ct = arg;
     void *lane = ct->ops.lane_open(ct->ops.ctx);
     struct action *a = NULL;
-    while ((a = next_action(ct)) != NULL) {
+    while ((a = next_action(ct, a)) != NULL) {
         carry_out(ct, lane, a);
-        finish(ct, a);
+        settle_journal(ct, a);
     }
     ct->ops.lane_close(lane);
     return NULL;
