@@ -118,9 +118,6 @@ static int load_config(struct tool *t, struct err *err)
     prefer(&t->root, t->o.hsm_root);
     prefer(&t->format, t->o.format);
     prefer(&t->format, t->o.upgrade);
-    t->state_dir = t->conf->lustre.state_dir[0] != '\0'
-                       ? xstrdup(t->conf->lustre.state_dir)
-                       : xasprintf("%s/lustre", t->conf->state_dir);
     return check_config(t, path, err);
 }
 
@@ -198,6 +195,9 @@ static int open_mount(struct tool *t, struct err *err)
     if (rc < 0)
         return err_sys(err, -rc, "%s is no mount point of a Lustre file system", t->mount);
     t->fsname[sizeof(t->fsname) - 1] = '\0';
+    t->state_dir = t->conf->lustre.state_dir[0] != '\0'
+                       ? xstrdup(t->conf->lustre.state_dir)
+                       : xasprintf("%s/lustre/%s", t->conf->state_dir, t->fsname);
     t->mount_fd = open(t->mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (t->mount_fd < 0)
         return err_sys(err, errno, "mount point %s", t->mount);

@@ -79,7 +79,7 @@ struct conf_pool {
 /* The Lustre copytool; doc/design/lustre.md. */
 struct conf_lustre {
     char *store;     /* name in stores, "" the only one */
-    char *state_dir; /* "": lustre in the site's state_dir */
+    char *state_dir; /* "": lustre/FSNAME in the site's state_dir */
     int64_t workers;
     int64_t archive_lanes; /* of the workers, at most so many archive; the like below */
     int64_t restore_lanes;

@@ -133,7 +133,7 @@ static const struct conf_key store_keys[] = {
 #define F(field) offsetof(struct conf_lustre, field)
 static const struct conf_key lustre_keys[] = {
     {"store", CONF_STRING, F(store), "", 0, 0, NULL, "the store that archives go to; by default the only one"},
-    {"state_dir", CONF_STRING, F(state_dir), "", 0, 0, NULL, "journal and index of the copytool; by default lustre in the site's state_dir"},
+    {"state_dir", CONF_STRING, F(state_dir), "", 0, 0, NULL, "journal and index of the copytool; by default lustre/FSNAME in the site's state_dir"},
     {"workers", CONF_INT, F(workers), "32", 1, 4096, NULL, "actions at work at once"},
     {"archive_lanes", CONF_INT, F(archive_lanes), "24", 1, 4096, NULL, "workers that may archive"},
     {"restore_lanes", CONF_INT, F(restore_lanes), "28", 1, 4096, NULL, "workers that may restore; readers that wait may have all of them"},
