@@ -108,21 +108,26 @@ static int on_connected(void *arg, char *peer_ip, char *ip, int peer_port, int p
     return CURL_PREREQFUNC_OK;
 }
 
-static CURLcode set_callbacks(CURL *e, struct transfer *t)
+static CURLcode set_functions(CURL *e, struct wire *w)
 {
     CURLcode rc = curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
-    rc |= curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
     rc |= curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
-    rc |= curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
     rc |= curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
-    rc |= curl_easy_setopt(e, CURLOPT_READDATA, t);
     rc |= curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
-    rc |= curl_easy_setopt(e, CURLOPT_SEEKDATA, t);
     rc |= curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open);
-    rc |= curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t->wire);
+    rc |= curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, w);
     rc |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close);
-    rc |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, t->wire);
+    rc |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, w);
     rc |= curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_connected);
+    return rc;
+}
+
+static CURLcode set_transfer(CURL *e, struct transfer *t)
+{
+    CURLcode rc = curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+    rc |= curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+    rc |= curl_easy_setopt(e, CURLOPT_READDATA, t);
+    rc |= curl_easy_setopt(e, CURLOPT_SEEKDATA, t);
     rc |= curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
     rc |= curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->text);
     return rc;
@@ -157,22 +162,33 @@ static CURLcode set_request(CURL *e, struct transfer *t)
 {
     CURLcode rc = curl_easy_setopt(e, CURLOPT_URL, t->url);
     rc |= curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
+    rc |= curl_easy_setopt(e, CURLOPT_HTTPGET, 1L); /* ends UPLOAD and NOBODY of the last use */
     if (t->body != NULL) {
         rc |= curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
         rc |= curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)t->size);
     } else if (strcmp(t->method, "HEAD") == 0) {
         rc |= curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
+        rc |= curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, NULL);
         return rc;
     }
     rc |= curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, t->method);
     return rc;
 }
 
-int wire_prepare(const struct wire_config *config, struct transfer *t)
+CURL *wire_handle(struct wire *w)
 {
-    curl_easy_reset(t->easy);
-    CURLcode rc = set_wire(t->easy, config);
-    rc |= set_callbacks(t->easy, t);
+    CURL *e = curl_easy_init();
+    if (e == NULL)
+        return NULL;
+    if ((set_wire(e, &w->config) | set_functions(e, w)) == CURLE_OK)
+        return e;
+    curl_easy_cleanup(e);
+    return NULL;
+}
+
+int wire_prepare(struct transfer *t)
+{
+    CURLcode rc = set_transfer(t->easy, t);
     rc |= set_request(t->easy, t);
     return rc == CURLE_OK ? 0 : -ENOMEM;
 }

@@ -12,21 +12,21 @@
 void wire_socket_opened(struct wire *w, int fd)
 {
     if (w->nsockets < WIRE_SOCKETS(&w->config))
-        w->sockets[w->nsockets++] = fd;
+        w->sockets[w->nsockets++] = (struct wire_socket){.fd = fd};
 }
 
 void wire_socket_closed(struct wire *w, int fd)
 {
     for (size_t i = 0; i < w->nsockets; i++) {
-        if (w->sockets[i] == fd) {
+        if (w->sockets[i].fd == fd) {
             w->sockets[i] = w->sockets[--w->nsockets];
             return;
         }
     }
 }
 
-/* Whether the local end of fd is ip and port. */
-static bool is_socket(int fd, const char *ip, int port)
+/* Whether the local end of s is ip and port. */
+static bool is_socket(struct wire_socket *s, const char *ip, int port)
 {
     union {
         struct sockaddr any;
@@ -35,13 +35,16 @@ static bool is_socket(int fd, const char *ip, int port)
     } a;
     socklen_t len = sizeof(a);
     char text[INET6_ADDRSTRLEN] = "";
+    if (s->port != 0 && s->port != port)
+        return false;
     memset(&a, 0, sizeof(a));
-    if (getsockname(fd, &a.any, &len) < 0)
+    if (getsockname(s->fd, &a.any, &len) < 0)
         return false;
     bool v6 = a.any.sa_family == AF_INET6;
+    s->port = ntohs(v6 ? a.v6.sin6_port : a.v4.sin_port);
     const void *address = v6 ? (const void *)&a.v6.sin6_addr : (const void *)&a.v4.sin_addr;
-    return ntohs(v6 ? a.v6.sin6_port : a.v4.sin_port) == port &&
-           inet_ntop(a.any.sa_family, address, text, sizeof(text)) != NULL && strcmp(text, ip) == 0;
+    return s->port == port && inet_ntop(a.any.sa_family, address, text, sizeof(text)) != NULL &&
+           strcmp(text, ip) == 0;
 }
 
 /*
@@ -68,8 +71,8 @@ void wire_watch_begin(struct transfer *t, const char *ip, int port)
     const struct wire *w = t->wire;
     t->fd = -1;
     for (size_t i = 0; i < w->nsockets && t->fd < 0; i++) {
-        if (is_socket(w->sockets[i], ip, port))
-            t->fd = w->sockets[i];
+        if (is_socket(&w->sockets[i], ip, port))
+            t->fd = w->sockets[i].fd;
     }
     t->watched = true;
     t->moved = t->window_moved = bytes_moved(t);

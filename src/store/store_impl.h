@@ -13,6 +13,7 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
+#include <semaphore.h>
 
 /* ---- head.c: header lines of an answer ---- */
 
@@ -187,11 +188,10 @@ struct transfer {
     bool connected;    /* a connection was made for it */
 
     size_t sent; /* how far body was read */
-    bool done;
     CURL *easy;
     struct wire *wire;
     struct transfer *next;
-    pthread_cond_t cond;
+    sem_t ended;  /* the caller waits here */
     int fd;       /* of its connection, -1: unknown */
     bool watched; /* the four below hold: the connection is there */
     uint64_t moved, window_moved;

@@ -39,7 +39,7 @@ static CURL *take_easy(struct wire *w)
         if (w->nidle > 0)
             return w->idle[--w->nidle];
     }
-    return curl_easy_init();
+    return wire_handle(w);
 }
 
 /* Ends t: its handle goes back, its caller wakes. */
@@ -56,9 +56,7 @@ static void finish(struct wire *w, struct transfer *t, CURLcode result)
     t->connected = connects > 0;
     t->result = result;
     give_easy(w, take_ptr(t->easy));
-    lock_scope(&w->lock);
-    t->done = true;
-    (void)pthread_cond_signal(&t->cond);
+    (void)sem_post(&t->ended); /* from here on t is its caller's */
 }
 
 static void drop(struct wire *w, struct transfer **at, CURLcode result)
@@ -158,9 +156,11 @@ static void collect(struct wire *w)
     }
 }
 
+/* At the begin of a round: what comes from here on is seen by it. */
 static bool stopping(struct wire *w)
 {
     lock_scope(&w->lock);
+    w->asleep = false;
     return w->stop;
 }
 
@@ -181,7 +181,9 @@ static void *run(void *arg)
         bool more = false;
         {
             lock_scope(&w->lock);
-            more = w->waiting != NULL && w->nactive < w->config.connections;
+            bool room = w->nactive < w->config.connections;
+            more = w->waiting != NULL && room;
+            w->asleep = !more && room;
         }
         if (!more)
             (void)curl_multi_poll(w->multi, NULL, 0, w->nactive > 0 ? TICK_MS : SLEEP_MS, NULL);
@@ -196,7 +198,7 @@ int wire_open(const struct wire_config *config, struct wire **out, struct err *e
     w->config = *config;
     w->waiting_end = &w->waiting;
     w->idle = xzalloc(config->connections * sizeof(CURL *));
-    w->sockets = xzalloc(WIRE_SOCKETS(config) * sizeof(int));
+    w->sockets = xzalloc(WIRE_SOCKETS(config) * sizeof(*w->sockets));
     w->nsockets = 0;
     (void)pthread_mutex_init(&w->lock, NULL);
     pthread_condattr_t attr;
@@ -248,26 +250,27 @@ void wire_run(struct wire *w, struct transfer *t)
 {
     t->wire = w;
     t->easy = take_easy(w);
-    if (t->easy == NULL || wire_prepare(&w->config, t) < 0) {
+    if (t->easy == NULL || wire_prepare(t) < 0) {
         if (t->easy != NULL)
             curl_easy_cleanup(take_ptr(t->easy));
         t->result = CURLE_OUT_OF_MEMORY;
         return;
     }
-    (void)pthread_cond_init(&t->cond, NULL);
+    bool wake = false;
+    (void)sem_init(&t->ended, 0, 0);
     {
         lock_scope(&w->lock);
         t->next = NULL;
         *w->waiting_end = t;
         w->waiting_end = &t->next;
+        wake = w->asleep;
+        w->asleep = false; /* one wake-up is enough for all that come until then */
     }
-    (void)curl_multi_wakeup(w->multi);
-    {
-        lock_scope(&w->lock);
-        while (!t->done)
-            (void)pthread_cond_wait(&t->cond, &w->lock);
+    if (wake)
+        (void)curl_multi_wakeup(w->multi);
+    while (sem_wait(&t->ended) < 0) { /* EINTR */
     }
-    (void)pthread_cond_destroy(&t->cond);
+    (void)sem_destroy(&t->ended);
     head_end(&t->head);
 }
 
@@ -308,7 +311,7 @@ void transfer_reset(struct transfer *t)
     t->text[0] = '\0';
     t->result = CURLE_OK;
     t->got = t->sent = 0;
-    t->overflow = t->stalled = t->cancelled = t->connected = t->done = false;
+    t->overflow = t->stalled = t->cancelled = t->connected = false;
     t->up = t->down = t->moved = t->window_moved = 0;
     t->moved_ns = t->window_ns = 0;
     t->fd = -1;

@@ -11,26 +11,37 @@
 /* Room for open sockets: one a connection, and some that are tried beside it. */
 #define WIRE_SOCKETS(config) (4 * (size_t)(config)->connections)
 
+struct wire_socket {
+    int fd;
+    int port; /* its local one once it is connected, else 0 */
+};
+
 struct wire {
     struct wire_config config;
-    pthread_mutex_t lock; /* waiting, idle, stop, every transfer's done */
+    pthread_mutex_t lock; /* waiting, idle, stop, asleep */
     pthread_cond_t pause;
     struct transfer *waiting, **waiting_end; /* for a connection */
     CURL **idle;
     size_t nidle;
     bool stop, started;
+    bool asleep; /* the I/O thread would begin a transfer, and must be woken for it */
     _Atomic bool woken;
     pthread_t thread;
     /* the I/O thread's own */
     CURLM *multi;
     struct transfer *active;
     unsigned nactive;
-    int *sockets; /* open ones */
+    struct wire_socket *sockets; /* open ones */
     size_t nsockets;
 };
 
-/* Sets t->easy up for t. Returns 0, or -ENOMEM. The caller's thread. */
-int wire_prepare(const struct wire_config *config, struct transfer *t);
+/* A handle with all settings that are the same for each transfer, or NULL without memory. Any
+ * thread. */
+CURL *wire_handle(struct wire *w);
+
+/* Sets t->easy, a wire_handle of any use before, up for t. Returns 0, or -ENOMEM. The caller's
+ * thread. */
+int wire_prepare(struct transfer *t);
 
 /* Remembers a socket, or forgets it when it is closed. The I/O thread. */
 void wire_socket_opened(struct wire *w, int fd);
