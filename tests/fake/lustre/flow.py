@@ -54,7 +54,7 @@ def test_archive_release_read_remove(lustre):
         check(null.serve(1), [0])
         lustre.remove(NAME)
         check(null.serve(1), [0])
-    check((lustre.state(NAME), lustre.full_state(NAME)['archive_id']), (0, 0))
+    check((lustre.state(NAME), lustre.full_state(NAME)['archive_id']), (0, 1))
 
 
 def test_lfs_prints_states_as_the_real_one(lustre):

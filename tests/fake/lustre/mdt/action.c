@@ -163,7 +163,6 @@ static void apply_success(struct mdt *m, const struct mdt_req *q, uint64_t dv)
         break;
     default:
         f->states &= HS_NORELEASE | HS_NOARCHIVE;
-        f->archive_id = 0;
         f->arch_ver = 0;
     }
 }
