@@ -109,7 +109,8 @@ static void on_error(void *ctx, unsigned worker, const char *path, int code, con
 
 static int scan_fs(struct rebuild *r, struct efs *fs, struct err *err)
 {
-    struct scan_config cfg = {.root = fs->conf->path};
+    static const char *const none[] = {NULL};
+    struct scan_config cfg = {.root = fs->conf->path, .hidden = none, .n_hidden = 0};
     struct scan_ops ops = {.entry = on_entry, .error = on_error};
     struct scan *s = NULL;
     r->fs = fs;

@@ -9,6 +9,7 @@
  */
 #include "engine/engine_impl.h"
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
@@ -19,6 +20,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define PAGE         256
 #define SHOWN_MAX    1000
@@ -54,7 +60,7 @@ struct gc {
     struct candidate *all;        /* those and dropped ones */
     struct candidate *page[PAGE]; /* not looked up in the catalogue yet */
     size_t n;
-    struct efs *scanned;
+    const char *fs_name, *root; /* that are scanned */
     bool scan_failed;
     int64_t kept, recent, others;
     int64_t objects, bytes, deleted;
@@ -246,56 +252,121 @@ static void ask_copies(struct gc *g, struct tier *t)
 
 /* ---- against the files ---- */
 
+/* path of a scan without the root, for texts. */
+static const char *below(const struct gc *g, const char *path)
+{
+    size_t n = strlen(g->root);
+    return strncmp(path, g->root, n) == 0 && path[n] == '/' ? path + n + 1 : path;
+}
+
+/* x has a record that cannot be read: it may name any candidate. */
+static void illegible(struct gc *g, struct scan_entry *x, const char *what)
+{
+    auto_free char *text =
+        xasprintf("%s: %s: %s", g->fs_name, below(g, scan_entry_path(x, NULL)), what);
+    problem(g, text);
+    lock_scope(&g->lock);
+    g->scan_failed = true;
+}
+
+/* The record counts as it stands, also a copied one, and is read from the entry, not by a path that
+ * somebody may rename meanwhile. */
 static int on_file(void *ctx, unsigned worker, struct scan_entry *x)
 {
     struct gc *g = ctx;
-    struct file_info info;
-    char record[FILE_RECORD_BYTES * 2];
+    struct file_record r;
+    char bytes[FILE_RECORD_BYTES * 2];
     (void)worker;
-    if (x->d_type != DT_REG || scan_entry_xattr(x, FILE_XATTR_RECORD, record, sizeof(record)) <= 0)
+    if (engine_stopping(g->e))
+        return -ESHUTDOWN;
+    if (x->d_type != DT_REG)
         return SCAN_GO_ON;
-    const char *rel = fs_relative(g->scanned->fs, scan_entry_path(x, NULL));
-    if (rel == NULL || file_inspect_path(g->scanned->fs, rel, &info, NULL) != 0 || !info.has_record)
+    ssize_t n = scan_entry_xattr(x, FILE_XATTR_RECORD, bytes, sizeof(bytes));
+    if (n == -ENODATA) {
+        if (scan_entry_xattr(x, FILE_XATTR_STUB, bytes, sizeof(bytes)) >= 0)
+            illegible(g, x, "is marked as a stub, but has no state record");
         return SCAN_GO_ON;
+    }
+    if (n < 0 && n != -ERANGE)
+        return (int)n;
+    if (n < 0 || file_record_decode(bytes, (size_t)n, &r, NULL) < 0) {
+        illegible(g, x, "its state record is damaged");
+        return SCAN_GO_ON;
+    }
     struct candidate *c = NULL;
     lock_scope(&g->lock);
-    HASH_FIND(hh, g->candidates, &info.record.archive, sizeof(struct uuid), c);
+    HASH_FIND(hh, g->candidates, &r.archive, sizeof(struct uuid), c);
     if (c != NULL) {
         drop(g, c);
         g->kept++;
     }
-    return engine_stopping(g->e) ? -ESHUTDOWN : SCAN_GO_ON;
+    return SCAN_GO_ON;
 }
 
 static void on_error(void *ctx, unsigned worker, const char *path, int code, const char *what)
 {
     struct gc *g = ctx;
     (void)worker;
-    if (code == -ENOENT)
-        return; /* it was deleted meanwhile */
-    auto_free char *text = xasprintf("%s: %s: %s", path, what, strerror(-code));
+    /* A file was deleted meanwhile; a directory may have gone where the walk has been already. */
+    if (code == -ENOENT && strcmp(what, "entry") == 0)
+        return;
+    auto_free char *text =
+        xasprintf("%s: %s: %s: %s", g->fs_name, below(g, path), what, strerror(-code));
     problem(g, text);
     lock_scope(&g->lock);
     g->scan_failed = true;
 }
 
-/* Reads all records of fs. Returns false when it could not be read whole: then nothing of it is
- * proven. */
-static bool scan_fs(struct gc *g, struct efs *fs)
+/* The file system without what is mounted on its directories, which hides files; -1 where the
+ * kernel does not give that. */
+static int bare_tree(const struct efs *fs)
 {
-    struct scan_config cfg = {.root = fs->conf->path};
+    return (int)syscall(SYS_open_tree, fs_root_fd(fs->fs), "",
+                        OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+}
+
+/* Whether the path still leads to the file system that was opened, not to what it was mounted on.
+ */
+static bool is_mounted(const struct efs *fs)
+{
+    struct stat at;
+    struct stat root;
+    return stat(fs->conf->path, &at) == 0 && fstat(fs_root_fd(fs->fs), &root) == 0 &&
+           at.st_dev == root.st_dev && at.st_ino == root.st_ino;
+}
+
+/* Reads all records below root, which is fs, in hidden directories too. */
+static int scan_root(struct gc *g, const char *root, struct err *err)
+{
+    static const char *const none[] = {NULL};
+    struct scan_config cfg = {.root = root, .hidden = none, .strict = true};
     struct scan_ops ops = {.entry = on_file, .error = on_error};
     struct scan *s = NULL;
-    struct err err = {0};
-    g->scanned = fs;
-    g->scan_failed = fs->fs == NULL;
-    tell(g, fs->conf->name, (int64_t)HASH_COUNT(g->candidates));
-    int rc = fs->fs == NULL
-                 ? err_set(&err, -ENODEV, "file system %s is not available", fs->conf->name)
-                 : scan_new(&cfg, &ops, g, &s, &err);
+    int rc = scan_new(&cfg, &ops, g, &s, err);
     if (rc == 0)
-        rc = scan_run(s, &err);
+        rc = scan_run(s, err);
     scan_free(s);
+    return rc;
+}
+
+/* Reads all records of fs. Returns false when it could not be read whole: then nothing of it is
+ * proven. */
+static bool scan_fs(struct gc *g, const struct efs *fs)
+{
+    struct err err = {0};
+    auto_close int tree = fs->fs == NULL ? -1 : bare_tree(fs);
+    auto_free char *root = tree < 0 ? xstrdup(fs->conf->path) : xasprintf("/proc/self/fd/%d", tree);
+    int rc = 0;
+    g->scan_failed = false;
+    g->fs_name = fs->conf->name;
+    g->root = root;
+    tell(g, fs->conf->name, (int64_t)HASH_COUNT(g->candidates));
+    if (fs->fs == NULL || (tree < 0 && !is_mounted(fs)))
+        rc = err_set(&err, -ENODEV, "file system %s is not available", fs->conf->name);
+    else
+        rc = scan_root(g, root, &err);
+    if (rc == 0 && tree < 0 && !is_mounted(fs))
+        rc = err_set(&err, -ENODEV, "file system %s went away", fs->conf->name);
     if (rc < 0)
         problem(g, err.text);
     return rc >= 0 && !g->scan_failed;

@@ -77,6 +77,7 @@ int scan_new(const struct scan_config *cfg, const struct scan_ops *ops, void *ct
     if (s->n_threads > THREADS_MAX)
         s->n_threads = THREADS_MAX;
     s->max_depth = cfg->max_depth;
+    s->strict = cfg->strict;
     s->stat_mask = cfg->stat_mask != 0 ? cfg->stat_mask : STATX_BASIC_STATS | STATX_BTIME;
     set_hidden(s, cfg);
     int rc = open_root(s, err);

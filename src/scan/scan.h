@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -27,7 +28,9 @@ struct scan_config {
     const char *const *hidden; /* shell patterns of names left out with all below; NULL: the default
                                   ".noobaa-nsfs*" ".firn*" "lost+found" */
     size_t n_hidden;           /* elements of hidden; ignored when hidden is NULL */
-    unsigned max_depth;        /* levels below root that are walked; 0: no limit */
+    bool strict; /* a directory that is gone when its turn comes is an error: it may have been
+                    renamed to where the walk was before */
+    unsigned max_depth; /* levels below root that are walked; 0: no limit */
     unsigned stat_mask; /* statx mask of scan_entry_stat; 0: STATX_BASIC_STATS | STATX_BTIME */
 };
 

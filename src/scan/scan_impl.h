@@ -74,6 +74,7 @@ struct scan {
     unsigned n_threads, max_depth, stat_mask;
     struct scan_hidden *hidden;
     size_t n_hidden;
+    bool strict;
     enum scan_xattr_way xattr_way;
     struct scan_worker *workers;
     atomic_bool cancel;

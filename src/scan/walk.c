@@ -189,8 +189,9 @@ static void read_names(struct scan_worker *w, struct scan_dir *d)
 
 static void report_open(struct scan_worker *w, const char *rel, int code)
 {
-    /* Gone meanwhile, or the root of another file system: neither is an error. */
-    if (code == -ENOENT || code == -EXDEV || code == -ENOTDIR)
+    /* The root of another file system is no error, nor is being gone meanwhile. */
+    bool gone = code == -ENOENT || code == -ENOTDIR;
+    if (code == -EXDEV || (gone && !w->s->strict))
         return;
     auto_free char *path = xasprintf("%s/%s", w->s->root, rel);
     scan_report(w, path, code, "open");

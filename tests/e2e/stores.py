@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 
@@ -414,11 +415,13 @@ def without_catalogue(site):
     os.rename(catalogue, catalogue + '.lost')
     site.start_firnd()
     wait_for('the store to be up', lambda: is_up(site))
-    yield
-    assert site.stop('firnd') == 0
-    shutil.rmtree(catalogue)
-    os.rename(catalogue + '.lost', catalogue)
-    site.start_firnd()
+    try:
+        yield
+    finally:
+        assert site.stop('firnd') == 0
+        shutil.rmtree(catalogue)
+        os.rename(catalogue + '.lost', catalogue)
+        site.start_firnd()
 
 
 def test_without_a_catalogue_gc_keeps_what_files_name_and_what_is_damaged(site):
@@ -437,6 +440,54 @@ def test_without_a_catalogue_gc_keeps_what_files_name_and_what_is_damaged(site):
         assert r.returncode == 1 and archive in r.stdout and 'it is kept' in r.stdout, r.stdout
     assert any(archive in k for k in site.store.list_objects(s3pool.BUCKET))
     site.firn('file', 'recall', kept + '.moved')
+    files.check()
+
+
+def test_gc_reads_the_records_of_hidden_folders_too(site):
+    files = Files(site, a=2 * MIB + 9)
+    migrate(site, files)
+    path = files.paths[0]
+    keys = objects_of(site, path)
+    hidden = site.path('.firn-aside')
+    os.mkdir(hidden)
+    os.rename(path, os.path.join(hidden, 'a'))
+    with without_catalogue(site):
+        site.firn('tier', 'gc', 'store1', '--min-age', '0', '--delete', check=False)
+        assert set(keys) <= set(site.store.list_objects(s3pool.BUCKET))
+    os.rename(os.path.join(hidden, 'a'), path)
+    site.firn('file', 'recall', path)
+    files.check()
+
+
+def test_gc_reads_the_records_of_files_that_something_is_mounted_over(site):
+    files = Files(site, a=2 * MIB + 9)
+    migrate(site, files)
+    keys = objects_of(site, files.paths[0])
+    for place in (site.path(), site.mount):
+        with without_catalogue(site):
+            subprocess.run(['mount', '-t', 'tmpfs', 'tmpfs', place], check=True)
+            try:
+                site.firn('tier', 'gc', 'store1', '--min-age', '0', '--delete', check=False)
+            finally:
+                subprocess.run(['umount', place], check=True)
+            assert set(keys) <= set(site.store.list_objects(s3pool.BUCKET)), place
+    site.firn('file', 'recall', *files.paths)
+    files.check()
+
+
+def test_gc_deletes_nothing_while_a_record_cannot_be_read(site):
+    files = Files(site, a=2 * MIB + 9)
+    migrate(site, files)
+    path = files.paths[0]
+    keys = objects_of(site, path)
+    record = os.getxattr(path, 'trusted.firn.hsm')
+    os.setxattr(path, 'trusted.firn.hsm', record[:-1] + bytes([record[-1] ^ 1]))
+    with without_catalogue(site):
+        r = site.firn('tier', 'gc', 'store1', '--min-age', '0', '--delete', check=False)
+        assert set(keys) <= set(site.store.list_objects(s3pool.BUCKET))
+        assert r.returncode == 1 and 'its state record is damaged' in r.stdout, r.stdout
+    os.setxattr(path, 'trusted.firn.hsm', record)
+    site.firn('file', 'recall', path)
     files.check()
 
 
