@@ -102,11 +102,12 @@ static int api_current_action(const char *path, struct hsm_current_action *out)
 {
     struct stat st;
     uint64_t seq = 0;
+    uint32_t oid = 0;
     struct lu_fid fid = {0};
     const char *slash = strrchr(path, '/');
     lock_scope(&lock);
-    if (sscanf(slash + 1, "0x%" SCNx64 ":0x%" SCNx32, &seq, &fid.oid) == 2)
-        fid = fid_of_inode(fid.oid);
+    if (sscanf(slash + 1, "0x%" SCNx64 ":0x%" SCNx32, &seq, &oid) == 2)
+        fid = fid_of_inode(oid);
     else if (stat(path, &st) == 0)
         fid = fid_of_inode(st.st_ino);
     struct sim_file *f = sim_find(&fid);
