@@ -119,7 +119,7 @@ int action_begin(struct action *a, int mdt_idx, int open_flags, struct err *err)
     void *hcp = NULL;
     rc = ct->api->hsm_action_begin(&hcp, s->handle, a->entry->item, mdt_idx, open_flags, false);
     if (rc < 0) {
-        session_put(ct, s);
+        session_put(s);
         return begin_failed(a, rc, "the coordinator was not told that it begins", err);
     }
     a->session = s;
@@ -282,7 +282,7 @@ static int error_end(struct action *a, int errval)
     int rc = ct->api->hsm_action_begin(&hcp, s->handle, a->entry->item, -1, 0, true);
     if (rc >= 0 && hcp != NULL)
         rc = ct->api->hsm_action_end(&hcp, &none, 0, errval);
-    session_put(ct, s);
+    session_put(s);
     return rc;
 }
 
@@ -322,7 +322,7 @@ static int real_end(struct action *a, int errval, uint64_t done_bytes)
     if (a->fd >= 0)
         (void)close(a->fd);
     a->fd = -1;
-    session_put(a->ct, a->session);
+    session_put(a->session);
     a->session = NULL;
     if (rc == -EINVAL && !a->ct->api->coordinatool) {
         /* A volatile file that the MDT does not know: the record is still there. */

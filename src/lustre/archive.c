@@ -33,6 +33,7 @@ struct job {
     struct uuid old_id;
     bool has_old; /* old_id is what the file named */
     bool placed;  /* the old copy's place stands in the file */
+    bool first;   /* the index knew of no other copy */
     bool keyed;   /* the file names the new copy */
     bool stored;  /* the tier has it whole */
     struct err err;
@@ -241,7 +242,8 @@ static int note_legacy(struct job *j)
     if (rc != INDEX_ABSENT)
         return rc;
     rc = stub_state(j->l->m, j->fd, &st, &j->err);
-    if (rc < 0 || (st.states & HS_ARCHIVED) == 0)
+    j->first = rc == 0 && (st.states & HS_ARCHIVED) == 0; /* actions of one FID do not overlap */
+    if (rc < 0 || j->first)
         return rc;
     auto_copy struct copy old = {0};
     rc = find_legacy(j->l, &j->fid, &old, &j->err);
@@ -290,7 +292,7 @@ static void committed(struct job *j)
     char text[FID_TEXT_MAX];
     if (j->placed && stub_set_place(j->fd, NULL, &err) < 0)
         log_warn("%s: %s", fid_text(&j->fid, text), err.text);
-    if (garbage_others(j->l->m, &j->fid, &j->copy.id, &err) < 0)
+    if (!j->first && garbage_others(j->l->m, &j->fid, &j->copy.id, &err) < 0)
         log_warn("%s: its replaced copies are not noted as garbage, verify finds them: %s",
                  fid_text(&j->fid, text), err.text);
 }

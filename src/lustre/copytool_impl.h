@@ -30,8 +30,8 @@ enum stop_reason {
  * liblustreapi's unregister frees it. */
 struct session {
     void *handle;
-    int fd;        /* the pipe, or -1: recv blocks (coordinatool) */
-    unsigned open; /* begun actions */
+    int fd;                /* the pipe, or -1: recv blocks (coordinatool) */
+    _Atomic unsigned open; /* begun actions; raised under the copytool's lock */
     LIST_ENTRY(session) link;
 };
 
@@ -145,8 +145,8 @@ void session_renew(struct copytool *ct);
  * (NULL). */
 struct session *session_get(struct copytool *ct);
 
-/* An action of s has ended. */
-void session_put(struct copytool *ct, struct session *s);
+/* An action of s has ended; s may be gone then. */
+void session_put(struct session *s);
 
 /* Unregisters all. No action is open. */
 void session_end(struct copytool *ct);

@@ -22,6 +22,7 @@
 /* Who waits for the sync that is under way. */
 struct sync_waiter {
     uint64_t end; /* what it wants to be durable */
+    bool durable;
     struct gate gate;
     TAILQ_ENTRY(sync_waiter) link;
 };
@@ -179,6 +180,7 @@ static void wake_locked(struct journal *j)
         next = TAILQ_NEXT(w, link);
         bool goes = w->end <= j->synced || j->broken != 0 || !led;
         led = led || w->end > j->synced;
+        w->durable = w->end <= j->synced;
         if (goes)
             gate_open(&w->gate);
         else
@@ -186,8 +188,9 @@ static void wake_locked(struct journal *j)
     }
 }
 
-/* Waits until the sync that is under way has ended, and another one if that did not reach end. */
-static void await_sync_locked(struct journal *j, uint64_t end)
+/* Waits until the sync that is under way has ended, and others if need be. Returns whether end is
+ * durable; the lock is free then, and held when the caller has to look again. */
+static bool await_sync(struct journal *j, uint64_t end)
 {
     struct sync_waiter w = {.end = end};
     gate_init(&w.gate);
@@ -195,7 +198,9 @@ static void await_sync_locked(struct journal *j, uint64_t end)
     (void)pthread_mutex_unlock(&j->lock);
     gate_wait(&w.gate);
     gate_fini(&w.gate);
-    (void)pthread_mutex_lock(&j->lock);
+    if (!w.durable)
+        (void)pthread_mutex_lock(&j->lock);
+    return w.durable;
 }
 
 /* Writes a file of the open entries alone in place of the old. The caller holds the lock. */
@@ -347,14 +352,18 @@ static void sync_once_locked(struct journal *j)
     wake_locked(j);
 }
 
-static int commit_locked(struct journal *j, uint64_t end, struct err *err)
+/* Makes all up to end durable. The caller holds the lock, which is free afterwards. */
+static int commit_unlock(struct journal *j, uint64_t end, struct err *err)
 {
     int rc = 0;
     while (rc == 0 && j->fd >= 0 && j->synced < end) {
-        if (j->broken != 0)
-            return err_sys(err, -j->broken, "journal %s cannot be made durable", j->name);
+        if (j->broken != 0) {
+            rc = err_sys(err, -j->broken, "journal %s cannot be made durable", j->name);
+            break;
+        }
         if (j->syncing) {
-            await_sync_locked(j, end);
+            if (await_sync(j, end))
+                return 0;
             continue;
         }
         rc = push_locked(j, err);
@@ -363,19 +372,20 @@ static int commit_locked(struct journal *j, uint64_t end, struct err *err)
         else
             wake_locked(j); /* another one leads, or learns the same */
     }
+    (void)pthread_mutex_unlock(&j->lock);
     return rc;
 }
 
 int journal_commit(struct journal *j, const struct journal_entry *e, struct err *err)
 {
-    lock_scope(&j->lock);
-    return commit_locked(j, e->end, err);
+    (void)pthread_mutex_lock(&j->lock);
+    return commit_unlock(j, e->end, err);
 }
 
 int journal_ids(struct journal *j, struct journal_entry *e, const struct uuid *new_id,
                 const struct uuid *old_id, struct err *err)
 {
-    lock_scope(&j->lock);
+    (void)pthread_mutex_lock(&j->lock);
     size_t before = j->pending.len;
     e->phase = JOURNAL_WRITING;
     e->new_id = new_id != NULL ? *new_id : (struct uuid){{0}};
@@ -383,7 +393,7 @@ int journal_ids(struct journal *j, struct journal_entry *e, const struct uuid *n
     journal_put_ids(&j->pending, e);
     j->appended += j->pending.len - before;
     e->end = j->appended;
-    return commit_locked(j, e->end, err);
+    return commit_unlock(j, e->end, err);
 }
 
 void journal_done(struct journal *j, struct journal_entry *e)
@@ -427,13 +437,15 @@ uint64_t journal_size(struct journal *j)
 
 int journal_keep(struct journal *j, struct err *err)
 {
-    lock_scope(&j->lock);
-    if (j->fd < 0)
-        return 0;
-    while (j->syncing)
-        await_sync_locked(j, 0);
+    (void)pthread_mutex_lock(&j->lock);
+    while (j->syncing) {
+        if (await_sync(j, 0))
+            (void)pthread_mutex_lock(&j->lock);
+    }
     bool fat = j->size > KEEP_BYTES && j->size > KEEP_FACTOR * j->live;
-    if (fat || j->broken != 0)
-        return rewrite_locked(j, err);
-    return commit_locked(j, j->appended, err);
+    if (j->fd < 0 || (!fat && j->broken == 0))
+        return commit_unlock(j, j->appended, err);
+    int rc = rewrite_locked(j, err);
+    (void)pthread_mutex_unlock(&j->lock);
+    return rc;
 }

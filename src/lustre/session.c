@@ -47,7 +47,7 @@ static void lay_aside(struct copytool *ct)
     struct session *next = NULL;
     for (struct session *s = LIST_FIRST(&ct->sessions); s != NULL; s = next) {
         next = LIST_NEXT(s, link);
-        if (s->open > 0) {
+        if (atomic_load(&s->open) > 0) {
             close_pipe(s);
             continue;
         }
@@ -147,14 +147,13 @@ struct session *session_get(struct copytool *ct)
     if (!ct->registered)
         return NULL;
     struct session *s = LIST_FIRST(&ct->sessions);
-    s->open++;
+    (void)atomic_fetch_add(&s->open, 1);
     return s;
 }
 
-void session_put(struct copytool *ct, struct session *s)
+void session_put(struct session *s)
 {
-    lock_scope(&ct->lock);
-    s->open--;
+    (void)atomic_fetch_sub(&s->open, 1);
 }
 
 void session_end(struct copytool *ct)
