@@ -9,16 +9,20 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-/* The function behind ours. */
+/* The function behind ours, looked up once. */
 #define REAL(name)                                                                                 \
     __extension__({                                                                                \
-        void *sym_ = dlsym(RTLD_NEXT, #name);                                                      \
+        static void *_Atomic found_;                                                               \
+        void *sym_ = atomic_load(&found_);                                                         \
+        if (sym_ == NULL)                                                                          \
+            atomic_store(&found_, sym_ = dlsym(RTLD_NEXT, #name));                                 \
         __typeof__(&name) real_;                                                                   \
         memcpy(&real_, &sym_, sizeof real_);                                                       \
         real_;                                                                                     \
@@ -29,9 +33,12 @@
 /* True when st lies on the fake's file system. */
 static bool on_fake(const struct stat *st)
 {
+    static _Atomic dev_t dev; /* 0: not known; the fake's lives as long as whoever is told of it */
     struct stat top;
     const char *mount = getenv(MOUNT_ENV);
-    return mount != NULL && stat(mount, &top) == 0 && top.st_dev == st->st_dev;
+    if (dev == 0 && mount != NULL && stat(mount, &top) == 0)
+        dev = top.st_dev;
+    return dev != 0 && dev == st->st_dev;
 }
 
 static bool is_lov(const char *name)
