@@ -6,7 +6,6 @@
 #include "base/timefmt.h"
 #include "codec/encode.h"
 #include "engine/ahead.h"
-#include "engine/attr.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -101,12 +100,20 @@ static bool travels(const char *name)
 
 static void read_xattrs(int fd, struct xattrs *x)
 {
-    auto_free char *names = xzalloc(XATTR_LIST_MAX);
-    auto_free char *value = xzalloc(XATTR_VALUE_MAX);
-    ssize_t n = flistxattr(fd, names, XATTR_LIST_MAX);
+    char few[1024]; /* nearly all files have less, and large buffers cost more than the rest */
+    auto_free char *many = NULL;
+    auto_free char *value = NULL;
+    char *names = few;
+    ssize_t n = flistxattr(fd, few, sizeof(few));
+    if (n < 0 && errno == ERANGE) {
+        names = many = xzalloc(XATTR_LIST_MAX);
+        n = flistxattr(fd, names, XATTR_LIST_MAX);
+    }
     for (char *p = names; n > 0 && p < names + n; p += strlen(p) + 1) {
         if (!travels(p))
             continue;
+        if (value == NULL)
+            value = xzalloc(XATTR_VALUE_MAX);
         ssize_t len = fgetxattr(fd, p, value, XATTR_VALUE_MAX);
         if (len >= 0)
             xattr_add(x, p + 5, value, (size_t)len);
@@ -322,8 +329,7 @@ int copy_file(struct tier *t, struct batch *b, struct mfile *f, struct mcopy *c,
                           fd == -ESTALE ? "file not found: it was deleted" : err->text);
         return COPY_FILE_FAILED;
     }
-    bool hashed = attr_get_bool(b->e->cat, "filehash_enable") &&
-                  digest_parse(b->e->conf->migrate.filehash, &alg) == 0;
+    bool hashed = b->hashed && digest_parse(b->e->conf->migrate.filehash, &alg) == 0;
     auto_digest struct digest *strong = digest_new(DIGEST_XXH3_128);
     auto_digest struct digest *named = hashed ? digest_new(alg) : NULL;
     struct reader r = {.fd = fd,

@@ -256,6 +256,7 @@ struct batch {
     struct task *task;
     struct mfile *files;
     size_t n;
+    bool hashed; /* filehash_enable, when it was planned */
     pthread_mutex_t lock;
     size_t copies_left; /* pieces of work not done */
     struct batch *next;
@@ -314,6 +315,7 @@ struct recall {
     bool drop;      /* decided from resident when the data is there */
     bool reader;    /* somebody is blocked */
     bool gone;      /* the file itself is */
+    bool check;     /* filehash_verify_on_read, when it was planned */
     bool own;       /* the archive is of this file, not of one that it is a copy of */
     bool finished;  /* result is valid */
     int result;

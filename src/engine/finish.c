@@ -89,7 +89,7 @@ static void record_all(struct batch *b)
 
 /* Whatever else was archived of a file is nobody's now: older data, and copies that a crash or a
  * failure left without a record. */
-static void drop_older(struct batch *b, struct mfile *f)
+static void find_older(struct batch *b, struct mfile *f, struct uuid **older, size_t *n)
 {
     struct catalog_archives l = {0};
     struct err err = {0};
@@ -97,19 +97,27 @@ static void drop_older(struct batch *b, struct mfile *f)
     if (rc < 0)
         log_err("%s: %s", f->path, err.text);
     for (size_t i = 0; rc == 0 && i < l.n; i++) {
-        if (memcmp(&l.v[i].archive, &f->archive, sizeof(f->archive)) != 0)
-            copies_set_state(b->e, &l.v[i].archive, 0, CATALOG_COPY_GARBAGE, f->path);
+        if (memcmp(&l.v[i].archive, &f->archive, sizeof(f->archive)) == 0)
+            continue;
+        *older = xrealloc_array(*older, *n + 1, sizeof(**older));
+        (*older)[(*n)++] = l.v[i].archive;
     }
     catalog_archives_fini(&l);
 }
 
 static void drop_stale(struct batch *b)
 {
+    auto_free struct uuid *older = NULL;
+    const char *last = NULL;
+    size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {
         struct mfile *f = &b->files[i];
-        if (f->premigrated && !f->replica)
-            drop_older(b, f);
+        if (!f->premigrated || f->replica)
+            continue;
+        find_older(b, f, &older, &n);
+        last = f->path;
     }
+    copies_set_states(b->e, older, n, CATALOG_COPY_GARBAGE, last);
 }
 
 /* ---- release ---- */

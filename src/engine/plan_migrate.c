@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "engine/attr.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -288,6 +289,7 @@ static void plan_task(struct engine *e, struct task *t)
     struct batch *b = xzalloc(sizeof(*b));
     b->e = e;
     b->task = t;
+    b->hashed = attr_get_bool(e->cat, "filehash_enable");
     (void)pthread_mutex_init(&b->lock, NULL);
     int rc = claim_batch(b, &err);
     if (rc < 0) {

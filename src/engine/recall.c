@@ -391,7 +391,8 @@ static void join(struct engine *e, struct recall *r, struct task *t, int64_t job
     recall_end_list(e, dead);
 }
 
-static void plan_job(struct engine *e, struct task *t, const struct catalog_job *j)
+/* check is attribute filehash_verify_on_read. */
+static void plan_job(struct engine *e, struct task *t, const struct catalog_job *j, bool check)
 {
     struct efs *fs = efs_by_uuid(e, &j->fs);
     struct file_info info;
@@ -409,10 +410,12 @@ static void plan_job(struct engine *e, struct task *t, const struct catalog_job 
         rc = forget(e, fs, &info, &err);
     else if (rc == 0)
         rc = new_recall(e, fs, &info, j->path, &r, &err);
-    if (r == NULL)
+    if (r == NULL) {
         end_now(e, t, j->id, rc, &err);
-    else
-        join(e, r, t, j->id);
+        return;
+    }
+    r->check = check;
+    join(e, r, t, j->id);
 }
 
 static void plan_task(struct engine *e, struct task *t)
@@ -423,8 +426,9 @@ static void plan_task(struct engine *e, struct task *t)
         log_err("%s", err.text);
         (void)nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
     }
+    bool check = l.n > 0 && attr_get_bool(e->cat, "filehash_verify_on_read");
     for (size_t i = 0; i < l.n; i++)
-        plan_job(e, t, &l.v[i]);
+        plan_job(e, t, &l.v[i], check);
     catalog_jobs_fini(&l);
 }
 
@@ -593,8 +597,10 @@ static int begin_reader(struct engine *e, struct efs *fs, struct file_info *info
         rc = look(e, fs, info, err);
     if (rc == 0)
         rc = new_recall(e, fs, info, path, &r, err);
-    if (rc == 0)
+    if (rc == 0) {
+        r->check = attr_get_bool(e->cat, "filehash_verify_on_read");
         rc = make_job(e, r, path, err);
+    }
     if (rc < 0) {
         if (r != NULL)
             recall_unref_locked(r);

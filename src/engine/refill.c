@@ -5,7 +5,6 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "engine/attr.h"
 #include "engine/states.h"
 
 #include <errno.h>
@@ -146,7 +145,7 @@ int refill_one(struct engine *e, struct tier *t, struct recall *r, struct err *e
         refill_refused(e, r, rc, err);
         return REFILL_ENDED;
     }
-    bool check = r->digest_alg >= 0 && attr_get_bool(e->cat, "filehash_verify_on_read");
+    bool check = r->digest_alg >= 0 && r->check;
     auto_digest struct digest *digest = check ? digest_new((enum digest_alg)r->digest_alg) : NULL;
     struct fill f = {.r = r, .digest = digest};
     rc = fill_file(e, t, &f, err);
@@ -198,14 +197,10 @@ static void sync_filesystems(struct engine *e, struct recall *list, bool states)
     }
 }
 
-static void commit_one(struct engine *e, struct recall *r)
+static void commit_one(struct recall *r)
 {
     struct err err = {0};
     struct state_facts facts = {.data_complete = true, .data_checked = true};
-    {
-        lock_scope(&e->lock); /* whoever joins later gets what was decided here */
-        r->drop = r->resident;
-    }
     enum state_move move = r->drop ? STATE_MOVE_recall_resident : STATE_MOVE_recall;
     int rc = state_check(move, FILE_MIGRATED, &facts, &err);
     if (rc == 0)
@@ -240,8 +235,13 @@ void refill_settle(struct engine *e, struct recall *list)
 {
     struct recall *r = NULL;
     sync_filesystems(e, list, false);
+    {
+        lock_scope(&e->lock); /* whoever joins later gets what was decided here */
+        DL_FOREACH (list, r)
+            r->drop = r->resident;
+    }
     DL_FOREACH (list, r)
-        commit_one(e, r);
+        commit_one(r);
     sync_filesystems(e, list, true);
     crash_point(CRASH_recall_recorded);
     drop_copies(e, list);

@@ -316,7 +316,8 @@ static void *lane_main(void *arg)
         (void)pthread_mutex_lock(&e->lock);
         l->work = LANE_IDLE;
         l->task_id = 0;
-        (void)pthread_cond_broadcast(&e->changed);
+        if (e->drains > 0) /* nobody else waits for a lane */
+            (void)pthread_cond_broadcast(&e->changed);
     }
     (void)pthread_mutex_unlock(&e->lock);
     return NULL;

@@ -70,9 +70,9 @@ static bool is_ripe(const struct estore *s)
            time_mono_ns() - s->since_ns >= RECALL_BATCH_MS * (int64_t)NS_PER_MS;
 }
 
+/* engine.lock held. */
 static void written(struct estore *s, struct recall *r)
 {
-    lock_scope(&s->e->lock);
     if (s->ndone++ == 0)
         s->since_ns = time_mono_ns();
     DL_APPEND(s->done, r);
@@ -116,14 +116,14 @@ void store_recall(struct lane *l, struct recall *r)
         l->task_id = r->waiters != NULL && r->waiters->task != NULL ? r->waiters->task->id : 0;
     }
     int rc = refill_one(s->e, l->tier, r, &err);
-    if (rc == 0)
-        written(s, r);
-    else if (rc < 0)
+    if (rc < 0)
         copy_failed(s, r, rc, &err);
     lock_scope(&s->e->lock);
     s->filling--;
     s->recalling--;
-    if (s->filling == 0)
+    if (rc == 0)
+        written(s, r);
+    else if (s->filling == 0)
         (void)pthread_cond_signal(&s->settle);
 }
 

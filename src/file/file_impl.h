@@ -12,6 +12,8 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#define FILE_REFILL_LISTS 256 /* many small files are on their way at once */
+
 struct fs {
     char *path;
     int root;
@@ -25,7 +27,7 @@ struct fs {
     uint64_t sync_begun, sync_ended, sync_failed;
     int sync_errno; /* of number sync_failed */
     bool syncing;
-    struct file_refill *refills; /* going on in this process */
+    struct file_refill *refills[FILE_REFILL_LISTS]; /* going on in this process, by inode number */
 };
 
 #define NS 1000000000LL

@@ -16,7 +16,7 @@
 
 struct file_refill {
     struct fs *fs;
-    struct file_refill *next; /* in fs->refills */
+    struct file_refill *next; /* in one of fs->refills */
     struct file_id id;
     int fd;
     struct file_record record; /* migrated; flags as on the file */
@@ -27,10 +27,15 @@ struct file_refill {
     uint64_t mark;
 };
 
+static struct file_refill **list_of(struct fs *fs, const struct file_id *id)
+{
+    return &fs->refills[id->ino % FILE_REFILL_LISTS];
+}
+
 bool file_is_refilling(struct fs *fs, const struct file_id *id)
 {
     lock_scope(&fs->lock);
-    for (const struct file_refill *r = fs->refills; r != NULL; r = r->next) {
+    for (const struct file_refill *r = *list_of(fs, id); r != NULL; r = r->next) {
         if (file_id_equal(&r->id, id))
             return true;
     }
@@ -40,13 +45,14 @@ bool file_is_refilling(struct fs *fs, const struct file_id *id)
 /* Enters r among the refills of its file system; false when the file is there already. */
 static bool enlist(struct file_refill *r)
 {
+    struct file_refill **list = list_of(r->fs, &r->id);
     lock_scope(&r->fs->lock);
-    for (const struct file_refill *o = r->fs->refills; o != NULL; o = o->next) {
+    for (const struct file_refill *o = *list; o != NULL; o = o->next) {
         if (file_id_equal(&o->id, &r->id))
             return false;
     }
-    r->next = r->fs->refills;
-    r->fs->refills = r;
+    r->next = *list;
+    *list = r;
     return true;
 }
 
@@ -56,7 +62,7 @@ static void refill_free(struct file_refill *r)
         (void)close(r->fd);
     {
         lock_scope(&r->fs->lock);
-        struct file_refill **p = &r->fs->refills;
+        struct file_refill **p = list_of(r->fs, &r->id);
         while (*p != r)
             p = &(*p)->next;
         *p = r->next;
