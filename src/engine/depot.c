@@ -32,11 +32,12 @@ const char *depot_kind(const struct conf_store *conf)
     return ops_of(conf)->kind;
 }
 
-int depot_open(const struct conf_store *conf, struct depot **out, struct err *err)
+int depot_open(const struct conf_store *conf, const _Atomic int64_t *halt_ns, struct depot **out,
+               struct err *err)
 {
     const struct depot_ops *ops = ops_of(conf);
     void *self = NULL;
-    int rc = ops->open(conf, &self, err);
+    int rc = ops->open(conf, halt_ns, &self, err);
     if (rc < 0)
         return rc;
     struct depot *d = xzalloc(sizeof(*d));

@@ -24,7 +24,8 @@ struct depot_figures {
 /* What a kind fills in; meanings as of the functions of the same name. */
 struct depot_ops {
     const char *kind; /* as tier_kind of its lanes */
-    int (*open)(const struct conf_store *conf, void **self, struct err *err);
+    int (*open)(const struct conf_store *conf, const _Atomic int64_t *halt_ns, void **self,
+                struct err *err);
     void (*close)(void *self);
     int (*lane)(void *self, const char *name, struct tier **out, struct err *err);
     int (*sync)(void *self, struct err *err);
@@ -43,8 +44,11 @@ extern const struct depot_ops depot_s3;
 const char *depot_kind(const struct conf_store *conf);
 
 /* Opens the depot of conf (borrowed, it must outlive the depot), which has to be reachable. Returns
- * 0 with *out (depot_close), or a negative code with err. May take as long as requests do. */
-int depot_open(const struct conf_store *conf, struct depot **out, struct err *err);
+ * 0 with *out (depot_close), or a negative code with err. May take as long as requests do. From
+ * *halt_ns on (ns, monotonic; 0: not yet; it must outlive the depot) requests end with -ECANCELED
+ * within a second. */
+int depot_open(const struct conf_store *conf, const _Atomic int64_t *halt_ns, struct depot **out,
+               struct err *err);
 
 /* Ends d after all its lanes were freed. NULL is allowed. */
 void depot_close(struct depot *d);

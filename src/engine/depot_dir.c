@@ -38,8 +38,10 @@ static void dir_close(void *self)
     free(d);
 }
 
-static int dir_open(const struct conf_store *conf, void **self, struct err *err)
+static int dir_open(const struct conf_store *conf, const _Atomic int64_t *halt_ns, void **self,
+                    struct err *err)
 {
+    (void)halt_ns;
     struct dir *d = xzalloc(sizeof(*d));
     d->root = conf->endpoint + sizeof(SCHEME) - 1;
     d->path = xasprintf("%s/%s", d->root, conf->bucket_prefix);

@@ -57,7 +57,8 @@ static void s3_close(void *self)
     free(s);
 }
 
-static int s3_open(const struct conf_store *c, void **self, struct err *err)
+static int s3_open(const struct conf_store *c, const _Atomic int64_t *halt_ns, void **self,
+                   struct err *err)
 {
     static const char *const proofs[] = {"auto", "checksum", "read", NULL};
     enum chunk_codec codec = CHUNK_LZ4;
@@ -78,6 +79,7 @@ static int s3_open(const struct conf_store *c, void **self, struct err *err)
         .create_buckets = c->create_buckets,
     };
     store_settings(c, &t.store);
+    t.store.halt_ns = halt_ns;
     struct s3 *s = xzalloc(sizeof(*s));
     int rc = s3_tier_open(&t, &s->tier, err);
     if (rc < 0) {

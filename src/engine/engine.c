@@ -256,6 +256,7 @@ void engine_stop_begin(struct engine *e)
 {
     lock_scope(&e->lock);
     __atomic_store_n(&e->stopping, true, __ATOMIC_RELEASE);
+    stores_halt_locked(e);
     engine_wake_locked(e);
     (void)pthread_cond_broadcast(&e->plan);
     (void)pthread_cond_broadcast(&e->changed);

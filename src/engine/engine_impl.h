@@ -194,13 +194,14 @@ struct estore {
     struct library *lib;
     const struct conf_store *conf;
     struct volume *volume;
-    struct depot *depot; /* NULL until it could be opened; then until the engine ends */
-    bool up;             /* the last look found it well */
-    bool probing;        /* a lane looks */
-    bool ended;          /* no lane runs any more */
-    int64_t retry_ns;    /* monotonic: not before, when it is not up */
-    int64_t pause_ms;    /* before the next look */
-    char full[256];      /* why it took no more data; "" */
+    struct depot *depot;     /* NULL until it could be opened; then until the engine ends */
+    bool up;                 /* the last look found it well */
+    bool probing;            /* a lane looks */
+    bool ended;              /* no lane runs any more */
+    _Atomic int64_t halt_ns; /* monotonic: all requests end then; 0 while the engine runs */
+    int64_t retry_ns;        /* monotonic: not before, when it is not up */
+    int64_t pause_ms;        /* before the next look */
+    char full[256];          /* why it took no more data; "" */
     struct lane *lanes;
     size_t nlanes;
     size_t copying, recalling; /* lanes that do; recalling without those for readers */
@@ -647,6 +648,10 @@ int store_start(struct estore *s, struct err *err);
 
 /* Ends the lanes (engine.stopping is set): what is under way is cancelled. */
 void store_stop(struct estore *s);
+
+/* The engine stops: a store that is well has a few seconds for requests, so that what is half
+ * written is deleted; one that is down is not waited for. engine.lock held. */
+void stores_halt_locked(struct engine *e);
 
 /* Frees s and what it opened. NULL is allowed. */
 void store_free(struct estore *s);

@@ -19,6 +19,7 @@
 #define PAUSE_MIN_MS 500
 #define PAUSE_MAX_MS 60000
 #define NS_PER_MS    1000000
+#define HALT_S       5 /* for requests to a store, when the engine stops */
 
 /* ---- making and freeing ---- */
 
@@ -172,7 +173,8 @@ static enum store_blame look(struct estore *s, const struct err *why)
 {
     struct err err = {0};
     struct depot *opened = NULL;
-    int rc = s->depot == NULL ? depot_open(s->conf, &opened, &err) : depot_probe(s->depot, &err);
+    int rc = s->depot == NULL ? depot_open(s->conf, &s->halt_ns, &opened, &err)
+                              : depot_probe(s->depot, &err);
     if (rc < 0) {
         now_down(s, why != NULL ? why : &err);
         return STORE_DOWN;
@@ -362,4 +364,14 @@ void store_stop(struct estore *s)
     }
     if (s->settler_runs)
         (void)pthread_join(s->settler, NULL);
+}
+
+void stores_halt_locked(struct engine *e)
+{
+    int64_t now = time_mono_ns();
+    for (size_t i = 0; i < e->nlibs; i++) {
+        struct estore *s = e->libs[i].store;
+        if (s != NULL && s->halt_ns == 0)
+            s->halt_ns = s->up && !s->probing ? now + HALT_S * NS_PER_SEC : now;
+    }
 }

@@ -314,7 +314,7 @@ int call_run(struct call *c, struct transfer *t, struct err *err)
     for (;;) {
         p.verdict = (struct verdict){0};
         p.outcome = 0;
-        if (c->cancel != NULL && atomic_load(&c->cancel->set)) {
+        if (store_halted(c->store) || (c->cancel != NULL && atomic_load(&c->cancel->set))) {
             (void)err_set(err, -ECANCELED, "cancelled");
             return give_up(c, &p, -ECANCELED, err);
         }

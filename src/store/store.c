@@ -53,7 +53,8 @@ int store_open(const struct store_config *config, struct store **out, struct err
         .stall_timeout_s = config->stall_timeout_s > 0 ? config->stall_timeout_s : 60,
         .min_speed = config->min_speed,
         .tls_verify = config->tls_verify,
-        .ca_file = s->ca_file};
+        .ca_file = s->ca_file,
+        .halt_ns = config->halt_ns};
     rc = wire_open(&w, &s->wire, err);
     if (rc < 0)
         return err_wrap(err, rc, "store %s", s->name);
@@ -99,4 +100,14 @@ void store_cancel(struct store *s, struct store_cancel *c)
 {
     atomic_store(&c->set, true);
     wire_wake(s->wire);
+}
+
+void store_halt(struct store *s)
+{
+    wire_halt(s->wire);
+}
+
+bool store_halted(const struct store *s)
+{
+    return wire_halted(s->wire);
 }

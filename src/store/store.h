@@ -54,6 +54,9 @@ struct store_config {
     unsigned connect_timeout_s;
     unsigned stall_timeout_s; /* without a byte in either direction, or below min_speed */
     uint64_t min_speed;       /* bytes/s; 0: any byte is progress */
+    /* From that time on (ns, monotonic; 0: not set) all calls end with -ECANCELED within a second;
+     * it outlives the store. NULL: none. */
+    const _Atomic int64_t *halt_ns;
 };
 
 /* One header, or one piece of user metadata (name without "x-amz-meta-", lower case). */
@@ -98,6 +101,13 @@ int store_open(const struct store_config *config, struct store **out, struct err
 
 /* Ends s; no call may be under way. NULL is allowed. */
 void store_close(struct store *s);
+
+/* All calls from now on, and those under way, end with -ECANCELED within a second: only
+ * store_close may be of use after it. Any thread. */
+void store_halt(struct store *s);
+
+/* Whether store_halt was called, or config.halt_ns is past. Any thread. */
+bool store_halted(const struct store *s);
 
 /* Name and endpoint of s, borrowed. */
 const char *store_name(const struct store *s);

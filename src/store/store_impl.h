@@ -163,7 +163,8 @@ struct wire_config {
     unsigned connect_timeout_s, stall_timeout_s;
     uint64_t min_speed;
     bool tls_verify;
-    const char *ca_file; /* borrowed while the wire lives; NULL: the system's */
+    const char *ca_file;            /* borrowed while the wire lives; NULL: the system's */
+    const _Atomic int64_t *halt_ns; /* as in store_config */
 };
 
 /* One try. The first part is the caller's, the rest is filled; transfer_fini frees it. */
@@ -207,8 +208,14 @@ void wire_close(struct wire *w);
 /* Runs t to its end, however that is; t->result, t->stalled and t->cancelled tell. Any thread. */
 void wire_run(struct wire *w, struct transfer *t);
 
-/* Waits ms, or until c (may be NULL) is set. Returns whether c is set. */
+/* Waits ms, or until c (may be NULL) is set or the wire halted. Returns whether it is so. */
 bool wire_pause(struct wire *w, struct store_cancel *c, int64_t ms);
+
+/* Ends all transfers and pauses, those of later too. Any thread. */
+void wire_halt(struct wire *w);
+
+/* Whether wire_halt was called, or config.halt_ns is past. Any thread. */
+bool wire_halted(const struct wire *w);
 
 /* Has transfers and pauses whose store_cancel is set end. Any thread. */
 void wire_wake(struct wire *w);

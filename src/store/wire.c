@@ -81,9 +81,15 @@ static struct transfer *next_waiting(struct wire *w)
     return t;
 }
 
+bool wire_halted(const struct wire *w)
+{
+    int64_t at = w->config.halt_ns != NULL ? atomic_load(w->config.halt_ns) : 0;
+    return atomic_load(&w->halted) || (at != 0 && time_mono_ns() >= at);
+}
+
 static bool cancelled(const struct transfer *t)
 {
-    return t->cancel != NULL && atomic_load(&t->cancel->set);
+    return wire_halted(t->wire) || (t->cancel != NULL && atomic_load(&t->cancel->set));
 }
 
 /* Takes cancelled transfers out of those that wait for a connection. */
@@ -274,22 +280,29 @@ void wire_run(struct wire *w, struct transfer *t)
     head_end(&t->head);
 }
 
+static bool is_over(const struct wire *w, const struct store_cancel *c)
+{
+    return wire_halted(w) || (c != NULL && atomic_load(&c->set));
+}
+
 bool wire_pause(struct wire *w, struct store_cancel *c, int64_t ms)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (ms % 1000) * 1000000;
-    if (until.tv_nsec >= NS_PER_SEC) {
-        until.tv_sec++;
-        until.tv_nsec -= NS_PER_SEC;
-    }
+    int64_t end = time_mono_ns() + ms * (NS_PER_SEC / 1000);
     lock_scope(&w->lock);
-    while (c == NULL || !atomic_load(&c->set)) {
-        if (pthread_cond_timedwait(&w->pause, &w->lock, &until) == ETIMEDOUT)
-            break;
+    for (int64_t now = time_mono_ns(); now < end && !is_over(w, c); now = time_mono_ns()) {
+        /* config.halt_ns wakes nobody */
+        int64_t at =
+            end - now < TICK_MS * (NS_PER_SEC / 1000) ? end : now + TICK_MS * (NS_PER_SEC / 1000);
+        struct timespec until = {.tv_sec = at / NS_PER_SEC, .tv_nsec = at % NS_PER_SEC};
+        (void)pthread_cond_timedwait(&w->pause, &w->lock, &until);
     }
-    return c != NULL && atomic_load(&c->set);
+    return is_over(w, c);
+}
+
+void wire_halt(struct wire *w)
+{
+    atomic_store(&w->halted, true);
+    wire_wake(w);
 }
 
 void wire_wake(struct wire *w)

@@ -25,7 +25,7 @@ struct wire {
     size_t nidle;
     bool stop, started;
     bool asleep; /* the I/O thread would begin a transfer, and must be woken for it */
-    _Atomic bool woken;
+    _Atomic bool woken, halted;
     pthread_t thread;
     /* the I/O thread's own */
     CURLM *multi;

@@ -130,6 +130,7 @@ void s3_tier_close(struct s3_tier *s)
 {
     if (s == NULL)
         return;
+    s3_sweep_end(s);
     s3_pool_free(s->pool);
     membudget_free(s->memory);
     store_close(s->store);

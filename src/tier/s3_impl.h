@@ -306,6 +306,10 @@ void s3_sweep_put(struct s3_lane *l);
  * objects to it. Returns 0, or -ECANCELED when the lane is cancelled. */
 int s3_sweep_wait(struct s3_lane *l, const struct uuid *id, struct err *err);
 
+/* Lets sweeps go on for a few seconds, then ends all requests of s: a store that does not answer
+ * holds nobody up. What was not swept stays as garbage. Before the pool is freed. */
+void s3_sweep_end(struct s3_tier *s);
+
 /* Deletes the chunks of c. Returns 0 or the first failure; the others are tried all the same. */
 int s3_delete_chunks(struct s3_tier *s, const struct s3_copy *c, struct store_cancel *cancel,
                      struct err *err);

@@ -144,15 +144,16 @@ static int is_thawed(struct s3_lane *l, const char *bucket, const char *key, boo
 /* Lets seconds pass. Returns 0, or -ECANCELED. */
 static int pause_for(struct s3_lane *l, unsigned seconds, struct err *err)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += seconds;
     lock_scope(&l->lock);
-    while (!l->user_cancel) {
-        if (pthread_cond_timedwait(&l->moved, &l->lock, &until) == ETIMEDOUT)
-            return 0;
+    for (unsigned i = 0; i < seconds && !l->user_cancel && !store_halted(l->s->store); i++) {
+        struct timespec until;
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec++;
+        (void)pthread_cond_clockwait(&l->moved, &l->lock, CLOCK_MONOTONIC, &until);
     }
-    return err_set(err, -ECANCELED, "%s: cancelled", l->name);
+    return l->user_cancel || store_halted(l->s->store)
+               ? err_set(err, -ECANCELED, "%s: cancelled", l->name)
+               : 0;
 }
 
 static int ask(struct s3_lane *l, const char *bucket, const char *key, struct err *err)

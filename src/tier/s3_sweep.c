@@ -7,6 +7,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
+
+#define END_S 5 /* for sweeps when the tier is closed */
 
 struct s3_sweep {
     struct s3_job job;
@@ -80,4 +83,19 @@ int s3_sweep_wait(struct s3_lane *l, const struct uuid *id, struct err *err)
     while (is_swept(s, id) && !l->user_cancel)
         (void)pthread_cond_wait(&s->swept, &s->sweep_lock);
     return s3_lane_stopped(l, err);
+}
+
+void s3_sweep_end(struct s3_tier *s)
+{
+    struct timespec until;
+    if (s->store == NULL)
+        return;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += END_S;
+    (void)pthread_mutex_lock(&s->sweep_lock);
+    while (s->sweeps != NULL &&
+           pthread_cond_clockwait(&s->swept, &s->sweep_lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT)
+        ;
+    (void)pthread_mutex_unlock(&s->sweep_lock);
+    store_halt(s->store);
 }

@@ -13,7 +13,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 import s3pool
 import tap
-from firnsite import Site, wait_for
+from firnsite import Site, program, wait_for
 
 KIND = os.environ.get('FIRN_TEST_STORE', 'firn')
 MIB = 1 << 20
@@ -246,6 +246,37 @@ def test_firnd_starts_without_its_store_and_finds_it_later(site):
     wait_for('the migration', lambda: states(site, files.paths) == {'migrated'}, 60)
     site.firn('file', 'recall', *files.paths)
     files.check()
+
+
+def slow_stop(site, what):
+    """Seconds that a stop takes while the store hangs, once what has begun."""
+    rule = site.proxy.add('stall_before')
+    try:
+        what(rule)
+        begin = time.monotonic()
+        assert site.stop('firnd') == 0
+        return time.monotonic() - begin
+    finally:
+        site.proxy.remove(rule.id)
+        site.start_firnd()
+        wait_for('the store to be up', lambda: is_up(site))
+
+
+def test_a_stop_waits_neither_for_a_look_nor_for_garbage_at_a_store_that_hangs(site):
+    def look(rule):
+        site.stop('firnd')
+        site.start_firnd()
+        wait_for('a look', lambda: rule.hits > 0)
+    assert slow_stop(site, look) < 4
+    running = []
+
+    def gc(rule):
+        running.append(subprocess.Popen([program('firn'), '--config', site.conf, 'tier', 'gc', 'store1'],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        wait_for('a list', lambda: rule.hits > 0)
+    took = slow_stop(site, gc)
+    running[0].wait(10)
+    assert took < 8
 
 
 def test_a_stop_does_not_wait_for_a_store_that_hangs(site):
