@@ -90,6 +90,22 @@ static int give_item(struct listing *l, const struct xml *page, const struct xml
     return rc;
 }
 
+/* Keys of a page rise, or what came before would be passed over in silence. *last: the key before
+ * this one; takes this one. */
+static int check_order(const struct listing *l, const struct xml *page, const struct xml *x,
+                       char **last, struct err *err)
+{
+    char *key = name_of(page, x, "Key");
+    bool sinks = key != NULL && strcmp(key, *last) < 0;
+    free(*last);
+    *last = key != NULL ? key : xstrdup("");
+    return sinks ? err_set(err, -EPROTO,
+                           "store %s: list of %s: %.100s comes too late; a store that does not "
+                           "list by the bytes of keys cannot be walked",
+                           l->name, l->bucket, key)
+                 : 0;
+}
+
 static void page_query(const struct listing *l, struct buf *q)
 {
     if (!l->v1 && l->token != NULL)
@@ -170,8 +186,13 @@ static int read_page(struct listing *l, const struct xml *page, bool *more, stru
 {
     auto_free char *before = xstrdup(l->after);
     int rc = 0;
-    for (const struct xml *x = xml_child(page, "Contents"); x != NULL && rc == 0; x = xml_again(x))
-        rc = give_item(l, page, x, err);
+    auto_free char *last = xstrdup("");
+    for (const struct xml *x = xml_child(page, "Contents"); x != NULL && rc == 0;
+         x = xml_again(x)) {
+        rc = check_order(l, page, x, &last, err);
+        if (rc == 0)
+            rc = give_item(l, page, x, err);
+    }
     if (rc != 0)
         return rc;
     rc = next_page(l, page, before, err);

@@ -123,24 +123,32 @@ static int await(struct reading *r, struct fetch_job *j, struct err *err)
     return j->rc;
 }
 
-/* The chunk lies in a cold class: all that follow do too, so all are asked for at once. */
-static int thaw_and_fetch(struct reading *r, struct fetch_job *j, struct err *err)
-{
-    struct s3_lane *l = r->lane;
-    int rc = r->thawed ? 0 : s3_thaw(l, r->copy, r->delivered, err);
-    r->thawed = true;
-    if (rc == 0)
-        rc = s3_fetch_chunk(&l->worker, r->copy, j->chunk, j->mem, &l->cancel, &j->plain, err);
-    return rc == S3_FROZEN ? err_set(err, -EIO, "%s: %s/%s is still archived after its restore",
-                                     l->name, j->chunk->bucket, j->chunk->key)
-                           : rc;
-}
-
 static void release(struct reading *r, size_t i)
 {
     struct fetch_job *j = job_of(r, i);
     membudget_put(r->lane->s->memory, &j->mem[0]);
     membudget_put(r->lane->s->memory, &j->mem[1]);
+}
+
+/* The next chunk lies in a cold class: all that follow do too, so all are asked for at once, and
+ * fetched anew when they can be read. That takes hours: the memory goes to others meanwhile. */
+static int thaw(struct reading *r, struct err *err)
+{
+    r->thawed = true;
+    s3_lane_stop_jobs(r->lane);
+    while (r->next > r->delivered)
+        release(r, --r->next);
+    return s3_thaw(r->lane, r->copy, r->delivered, err);
+}
+
+/* Thawed, but refused once more. */
+static int fetch_again(struct reading *r, struct fetch_job *j, struct err *err)
+{
+    struct s3_lane *l = r->lane;
+    int rc = s3_fetch_chunk(&l->worker, r->copy, j->chunk, j->mem, &l->cancel, &j->plain, err);
+    return rc == S3_FROZEN ? err_set(err, -EIO, "%s: %s/%s is still archived after its restore",
+                                     l->name, j->chunk->bucket, j->chunk->key)
+                           : rc;
 }
 
 static int read_chunks(struct reading *r, struct err *err)
@@ -153,8 +161,12 @@ static int read_chunks(struct reading *r, struct err *err)
             rc = ask_ahead(r, err);
         if (rc == 0)
             rc = await(r, j, err);
+        if (rc == S3_FROZEN && !r->thawed) {
+            rc = thaw(r, err);
+            continue;
+        }
         if (rc == S3_FROZEN)
-            rc = thaw_and_fetch(r, j, err);
+            rc = fetch_again(r, j, err);
         if (rc == 0)
             rc = deliver(j->chunk, j->plain, r->sink, r->arg, err);
         if (rc == 0)
@@ -188,8 +200,15 @@ static int read_single(struct s3_lane *l, const struct s3_copy *c, tier_sink_fn 
     if (rc < 0)
         return rc;
     rc = s3_fetch_chunk(&l->worker, c, j.chunk, j.mem, &l->cancel, &j.plain, err);
-    if (rc == S3_FROZEN)
-        rc = thaw_and_fetch(&r, &j, err);
+    if (rc == S3_FROZEN) {
+        release(&r, 0);
+        rc = thaw(&r, err);
+        if (rc == 0)
+            rc = reserve(&r, 0, true, err);
+        if (rc < 0)
+            return rc;
+        rc = fetch_again(&r, &j, err);
+    }
     if (rc == 0)
         rc = deliver(j.chunk, j.plain, sink, arg, err);
     release(&r, 0);

@@ -3,6 +3,7 @@
  * keys, so only a batch of groups is held. Their metadata are read by the pool. */
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "base/timefmt.h"
 #include "tier/s3_impl.h"
 
 #include <errno.h>
@@ -227,8 +228,10 @@ static int take_object(void *arg, const struct s3_met *o, struct err *err)
     struct s3_piece *p = &g->found.piece;
     p->objects++;
     p->bytes += o->size;
-    if (o->modified_ns > p->newest_ns)
-        p->newest_ns = o->modified_ns;
+    /* Of unknown age is as good as new: nobody is to take it for a rest. */
+    int64_t modified_ns = o->modified_ns > 0 ? o->modified_ns : time_now_ns();
+    if (modified_ns > p->newest_ns)
+        p->newest_ns = modified_ns;
     if (name.manifest || g->key == NULL || (name.first && !g->manifest))
         note_closing(g, o);
     g->manifest = g->manifest || name.manifest;

@@ -448,6 +448,28 @@ static void errors_are_read_out_of_documents_and_made_printable(void **state)
     assert_string_equal(cut, "abcd");
 }
 
+static int count_item(void *arg, const struct store_item *item, struct err *err)
+{
+    (void)item, (void)err;
+    (*(int *)arg)++;
+    return 0;
+}
+
+static void a_list_whose_keys_do_not_rise_is_refused(void **state)
+{
+    (void)state;
+    static const char one[] = "<Contents><Key>a</Key><Size>1</Size></Contents>";
+    static const char two[] = "<Contents><Key>b</Key><Size>1</Size></Contents>";
+    struct err err = {0};
+    int seen = 0;
+    auto_free char *good = xasprintf("<ListBucketResult>%s%s%s</ListBucketResult>", one, one, two);
+    auto_free char *bad = xasprintf("<ListBucketResult>%s%s</ListBucketResult>", two, one);
+    assert_int_equal(list_read_page("", false, good, strlen(good), count_item, &seen, &err), 0);
+    assert_int_equal(seen, 2);
+    assert_int_equal(list_read_page("", false, bad, strlen(bad), count_item, &seen, &err), -EPROTO);
+    assert_non_null(strstr(err.text, "comes too late"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -465,6 +487,7 @@ int main(void)
         cmocka_unit_test(an_etag_is_an_md5_only_without_encryption),
         cmocka_unit_test(heads_that_make_no_sense_are_marked),
         cmocka_unit_test(errors_are_read_out_of_documents_and_made_printable),
+        cmocka_unit_test(a_list_whose_keys_do_not_rise_is_refused),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);

@@ -9,11 +9,13 @@
 
 #include <errno.h>
 #include <lz4.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -196,6 +198,41 @@ static void copies_are_found_by_their_label(void **state)
 
 /* ---- cold classes ---- */
 
+struct watch {
+    struct s3site *site;
+    int polled;
+    uint64_t used; /* bytes of memory while objects thaw */
+};
+
+static void *watch_memory(void *arg)
+{
+    struct watch *w = arg;
+    for (int i = 0; i < 10000 && teststore_hits(w->polled) == 0; i++)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    s3_tier_memory(w->site->s, &w->used, NULL, NULL);
+    return NULL;
+}
+
+static void a_copy_that_thaws_takes_no_memory_from_others(void **state)
+{
+    struct s3site *site = *state;
+    struct tier_object o = s3site_object("colder", 3 * SITE_CHUNK);
+    auto_free uint8_t *back = xzalloc(o.size);
+    auto_tier_location struct tier_location loc = put(site, &o, site->text);
+    struct watch w = {.site = site, .used = 1};
+    pthread_t thread;
+    (void)teststore_fault("denied code=InvalidObjectState method=GET key=/0$ count=1");
+    (void)teststore_fault("empty_ok status=202 method=POST key=restore");
+    w.polled = teststore_fault(
+        "put_header name=x-amz-restore value='ongoing-request=\"true\"' method=HEAD count=2");
+    assert_int_equal(pthread_create(&thread, NULL, watch_memory, &w), 0);
+    int rc = s3site_get(site->t, &o, &loc, back, &site->err);
+    (void)pthread_join(thread, NULL);
+    assert_int_equal(rc, 0);
+    assert_memory_equal(back, site->text, o.size);
+    assert_int_equal(w.used, 0);
+}
+
 static void what_is_archived_is_asked_for_and_waited_for(void **state)
 {
     struct s3site *site = *state;
@@ -370,6 +407,7 @@ int main(void)
         T(a_purge_deletes_all_objects_of_one_id_and_no_other),
         T(copies_are_found_by_their_label),
         T(what_is_archived_is_asked_for_and_waited_for),
+        T(a_copy_that_thaws_takes_no_memory_from_others),
         T(an_archive_of_lustre_s3_copytool_is_read_and_removed),
         T(versions_of_an_interrupted_archive_are_never_mixed),
         T(a_chunk_of_an_old_archive_that_is_damaged_is_named),
