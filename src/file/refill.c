@@ -103,7 +103,9 @@ static int prepare(struct file_refill *r, const struct file_info *i, struct err 
         if (rc < 0)
             rc = err_sys(err, -rc, "punch what an interrupted recall left");
     }
-    if (rc == 0)
+    /* Else it is as recorded, and a write since the look at it shows. */
+    if (rc == 0 &&
+        (i->note == FILE_NOTE_INTERRUPTED || file_time_ns(&i->st.st_mtim) != r->record.mtime_ns))
         rc = file_put_mtime(r->fd, r->record.mtime_ns, err);
     return rc;
 }
