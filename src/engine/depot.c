@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/depot.h"
 
+#include "base/cleanup.h"
 #include "base/mem.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct depot {
     const struct depot_ops *ops;
@@ -46,6 +48,18 @@ int depot_open(const struct conf_store *conf, const _Atomic int64_t *halt_ns, st
     d->self = self;
     *out = d;
     return 0;
+}
+
+int depot_expect(const struct conf_store *conf, struct err *err)
+{
+    struct stat st;
+    if (ops_of(conf) != &depot_dir)
+        return 0;
+    auto_free char *path =
+        xasprintf("%s/%s", conf->endpoint + strlen("file://"), conf->bucket_prefix);
+    return stat(path, &st) == 0
+               ? 0
+               : err_sys(err, errno, "%s, which holds copies (is its file system mounted?)", path);
 }
 
 void depot_close(struct depot *d)

@@ -50,6 +50,11 @@ const char *depot_kind(const struct conf_store *conf);
 int depot_open(const struct conf_store *conf, const _Atomic int64_t *halt_ns, struct depot **out,
                struct err *err);
 
+/* Whether the place of conf, which has taken copies, is there. A directory that opening would make
+ * again is none: it is not mounted. Returns 0 (also when only opening tells), or a negative code
+ * with err. */
+int depot_expect(const struct conf_store *conf, struct err *err);
+
 /* Ends d after all its lanes were freed. NULL is allowed. */
 void depot_close(struct depot *d);
 

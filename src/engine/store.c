@@ -173,8 +173,13 @@ static enum store_blame look(struct estore *s, const struct err *why)
 {
     struct err err = {0};
     struct depot *opened = NULL;
-    int rc = s->depot == NULL ? depot_open(s->conf, &s->halt_ns, &opened, &err)
-                              : depot_probe(s->depot, &err);
+    int rc = 0;
+    if (s->depot != NULL)
+        rc = depot_probe(s->depot, &err);
+    else if (s->volume->row.files > 0)
+        rc = depot_expect(s->conf, &err);
+    if (s->depot == NULL && rc == 0)
+        rc = depot_open(s->conf, &s->halt_ns, &opened, &err);
     if (rc < 0) {
         now_down(s, why != NULL ? why : &err);
         return STORE_DOWN;

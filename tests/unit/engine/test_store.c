@@ -217,6 +217,29 @@ static void a_cancelled_task_waits_for_no_store(void **state)
     end_site(s);
 }
 
+/* What is seen at a mount point when nothing is mounted. */
+static void unmount_root(struct site *s)
+{
+    (void)s;
+    move_root(true);
+    assert_int_equal(mkdir(root, 0700), 0);
+}
+
+static void an_empty_directory_is_not_taken_for_one_that_had_copies(void **state)
+{
+    struct site *s = new_site();
+    (void)state;
+    site_write(s, "a", 5000, 1);
+    (void)site_one(s, ENGINE_MIGRATE, "cloud@store1", "a");
+    site_restart(s, unmount_root);
+    wait_state(s, "down");
+    assert_int_equal(rmdir(root), 0); /* nothing was made in it */
+    move_root(false);
+    (void)site_one(s, ENGINE_RECALL, "", "a");
+    site_check(s, "a", 5000, 1);
+    end_site(s);
+}
+
 static void a_store_is_one_pool(void **state)
 {
     struct site *s = new_site();
@@ -374,6 +397,7 @@ int main(void)
         cmocka_unit_test(a_store_that_is_away_at_start_makes_work_wait),
         cmocka_unit_test(a_copy_that_is_missing_fails_its_recall_and_serves_again_when_it_is_back),
         cmocka_unit_test(a_cancelled_task_waits_for_no_store),
+        cmocka_unit_test(an_empty_directory_is_not_taken_for_one_that_had_copies),
         cmocka_unit_test(a_store_is_one_pool),
         cmocka_unit_test(verify_tells_what_is_missing_and_marks_it_only_when_asked),
         cmocka_unit_test(verify_reads_all_data_when_asked),
