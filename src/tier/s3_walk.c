@@ -210,6 +210,14 @@ static void note_closing(struct group *g, const struct s3_met *o)
     g->key = xstrdup(o->key);
 }
 
+/* Of unknown age is as good as new: nobody is to take it for a rest. */
+static void note_age(struct s3_piece *p, const struct s3_met *o)
+{
+    int64_t modified_ns = o->modified_ns > 0 ? o->modified_ns : time_now_ns();
+    if (modified_ns > p->newest_ns)
+        p->newest_ns = modified_ns;
+}
+
 static int take_object(void *arg, const struct s3_met *o, struct err *err)
 {
     struct walk *w = arg;
@@ -228,10 +236,7 @@ static int take_object(void *arg, const struct s3_met *o, struct err *err)
     struct s3_piece *p = &g->found.piece;
     p->objects++;
     p->bytes += o->size;
-    /* Of unknown age is as good as new: nobody is to take it for a rest. */
-    int64_t modified_ns = o->modified_ns > 0 ? o->modified_ns : time_now_ns();
-    if (modified_ns > p->newest_ns)
-        p->newest_ns = modified_ns;
+    note_age(p, o);
     if (name.manifest || g->key == NULL || (name.first && !g->manifest))
         note_closing(g, o);
     g->manifest = g->manifest || name.manifest;
