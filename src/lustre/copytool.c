@@ -273,6 +273,8 @@ void copytool_interrupt(struct copytool *ct)
 {
     struct action *a = NULL;
     lock_scope(&ct->lock);
+    ct->leaving = true; /* whoever waits for a registration leaves his action to the journal */
+    (void)pthread_cond_broadcast(&ct->joined);
     TAILQ_FOREACH(a, &ct->running, running)
     action_stop(a, STOP_INTERRUPTED);
 }

@@ -390,6 +390,27 @@ def test_it_leaves_while_the_coordinator_is_away(lustre):
             tool.close()
 
 
+def test_it_leaves_although_an_action_waits_for_a_registration(lustre):
+    """reading: what could not begin stays in the journal"""
+    with LustreFake(size='1G') as other:
+        tool = Tool(other, slow_ms=500, workers=1, archives=1, drain_ms=300, force_ms=1000)
+        try:
+            cookies = [other.archive(new_file(other))[0] for _ in range(2)]
+            started(tool, cookies[0])
+            other.fail('register', errno.ENXIO, count=-1)
+            other.inject('end')
+            until(lambda: tool.has('register at'), 'the loss of the registration')
+            until(lambda: other.record(cookies[0])['status'] == 'SUCCEED', 'the end of the first')
+            time.sleep(0.2)
+            assert tool.stop(seconds=10) == 0, tool.log()
+            other.fail('register', count=0)
+            with running(other, state=tool.dir):
+                other.wait_idle()
+                assert other.record(cookies[1])['status'] == 'SUCCEED'
+        finally:
+            tool.close()
+
+
 def test_archive_ids_that_were_not_asked_for_stay_with_the_coordinator(lustre):
     """reading: agents by archive id"""
     with LustreFake(size='1G') as other, running(other, archive=2):
