@@ -123,11 +123,13 @@ static int check_index(struct verify *v, struct err *err)
 
 /* ---- the tier's copies ---- */
 
-/* What an attempt that never ended has left; no copytool runs, so nobody is at it. */
+/* What an attempt that never ended has left. No copytool of this index runs, but one of another
+ * node may be at it: what was written a short time ago stays. */
 static void drop_piece(struct verify *v, const struct found *f)
 {
     struct err err = {0};
     char id[UUID_TEXT];
+    int64_t old = time_now_ns() - v->m->config.conf->lustre.garbage_delay_s * NS_PER_SEC;
     uuid_format(&f->id, id);
     if (f->damaged) { /* a finished copy that is hurt: for people to judge, never for us to delete
                        */
@@ -135,8 +137,9 @@ static void drop_piece(struct verify *v, const struct found *f)
                id);
         return;
     }
-    report(v->r, false, "%s: parts of a copy that was never finished", id);
-    if (v->repair && place_purge(v->l, &f->id, f->label, &err) < 0)
+    report(v->r, false, "%s: parts of a copy that was never finished%s", id,
+           f->newest_ns > old ? "; they are young and stay" : "");
+    if (v->repair && f->newest_ns <= old && place_purge(v->l, &f->id, f->label, &err) < 0)
         report(v->r, true, "%s: %s", id, err.text);
 }
 
@@ -193,30 +196,57 @@ static int check_tier(struct verify *v, struct err *err)
 
 /* ---- what files say ---- */
 
+/* The row of the copy that a file names is of that file and good, whatever its label says: a file
+ * that was imported names a copy whose label is of a file that is gone. */
+static void claim_copy(struct verify *v, const struct lu_fid *fid, struct index_copy *row,
+                       const char *name)
+{
+    struct err err = {0};
+    if (row->garbage_ns == 0 && memcmp(&row->fid, fid, sizeof(*fid)) == 0)
+        return;
+    report(v->r, false, "%s: the index does not say that its copy %s is needed", name, row->key);
+    row->fid = *fid;
+    row->garbage_ns = 0;
+    if (v->repair && index_put(v->m->index, row, 1, &err) < 0)
+        report(v->r, true, "%s: %s", name, err.text);
+}
+
+/* The copy that the file has is not in the index: it is found, or the file has none. */
+static void seek_copy(struct verify *v, int fd, const struct lu_fid *fid,
+                      const struct hsm_user_state *st, const char *name)
+{
+    struct err err = {0};
+    auto_copy struct copy c = {0};
+    int rc = find_copy(v->l, fid, fd, NULL, &c, &err);
+    if (rc == FIND_NONE) {
+        mark_file(v, fd, st, name);
+    } else if (rc < 0) {
+        report(v->r, true, "%s: %s", name, err.text);
+    } else if (!c.indexed) {
+        report(v->r, false, "%s: its copy %s is not in the index", name, c.loc.key);
+        struct index_copy row = copy_row(v->l, fid, &c);
+        if (v->repair && index_put(v->m->index, &row, 1, &err) < 0)
+            report(v->r, true, "%s: %s", name, err.text);
+    }
+}
+
 /* A file that says archived: its copy is known to the index (and was looked at), or is found. */
 static void check_archived(struct verify *v, int fd, const struct hsm_user_state *st,
                            const char *name)
 {
     struct err err = {0};
     struct uuid key;
-    int has = stub_key(fd, &key, &err);
-    auto_index_copies struct index_copies rows = {0};
-    if (has == 0 && index_get(v->m->index, &key, &rows, &err) == 0)
-        return;
     struct lu_fid fid;
-    auto_copy struct copy c = {0};
-    v->r->files++;
+    auto_index_copies struct index_copies rows = {0};
     int rc = v->m->config.api->fd2fid != NULL ? v->m->config.api->fd2fid(fd, &fid) : -ENOTSUP;
-    if (rc < 0)
-        rc = err_sys(&err, -rc, "its FID");
-    else
-        rc = find_copy(v->l, &fid, fd, NULL, &c, &err);
-    if (rc == FIND_NONE)
-        mark_file(v, fd, st, name);
-    else if (rc < 0)
-        report(v->r, true, "%s: %s", name, err.text);
-    else if (!c.indexed)
-        report(v->r, false, "%s: its copy %s is not in the index", name, c.loc.key);
+    if (rc < 0) {
+        report(v->r, true, "%s: its FID: %s", name, strerror(-rc));
+    } else if (stub_key(fd, &key, &err) == 0 && index_get(v->m->index, &key, &rows, &err) == 0) {
+        claim_copy(v, &fid, &rows.v[0], name);
+    } else {
+        v->r->files++;
+        seek_copy(v, fd, &fid, st, name);
+    }
 }
 
 static void check_file(struct verify *v, const char *path)

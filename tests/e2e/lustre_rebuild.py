@@ -217,6 +217,21 @@ def test_verify_collects_copies_that_no_file_needs(s):
     s.stop()
 
 
+def test_verify_after_a_lost_index_keeps_what_imported_files_name(s):
+    """The label of such a copy names a file that is gone."""
+    s.admin('--import', key_of_deleted(s, 'left'), s.lustre.path('adopted'))
+    shutil.rmtree(os.path.join(s.state, 'lustre', 'catalog'))
+    verify(s, 'repair', check=False)
+    key_of_deleted(s, 'nobody needs it')
+    verify(s, 'repair', check=False)
+    before = s.copies()
+    s.start()
+    s.wait_for('the other copy to go', lambda: s.copies() < before)
+    assert s.lustre.read('adopted') == content(5000, 99)
+    s.stop()
+    assert not verify(s).stdout.strip()
+
+
 def test_the_highest_sequence_is_told(s):
     out = s.admin('--max-sequence').stdout
     want = max(int(s.lustre.fid(n).split(':')[0], 16) for n in ('a', 'd/b'))
