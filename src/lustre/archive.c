@@ -257,14 +257,26 @@ static int commit(struct job *j)
 {
     struct index_copy row = copy_row(j->l, &j->fid, &j->copy);
     int rc = index_put(j->l->m->index, &row, 1, &j->err);
-    if (rc == 0)
-        rc = stub_set_key(j->fd, &j->copy.id, &j->err);
     if (rc == 0) {
-        j->keyed = true;
+        j->keyed = true; /* also by a call that fails after it has taken effect */
+        rc = stub_set_key(j->fd, &j->copy.id, &j->err);
+    }
+    if (rc == 0) {
         crash_point(CRASH_lustre_archive_keyed);
         rc = stopped(j);
     }
     return rc;
+}
+
+/* The old key back, unless the file names a third copy: another node has archived it meanwhile, and
+ * what it says counts. */
+static int old_key_back(struct job *j, struct err *err)
+{
+    struct uuid now;
+    int rc = stub_key(j->fd, &now, err);
+    if (rc == 0 && uuid_same(&now, &j->copy.id))
+        rc = stub_set_key(j->fd, j->has_old ? &j->old_id : NULL, err);
+    return rc < 0 ? rc : 0;
 }
 
 /* As if it had not been: the old key back, the new copy away. */
@@ -273,7 +285,7 @@ static void undo(struct job *j)
     struct err err;
     char text[FID_TEXT_MAX];
     action_uses(j->a, NULL); /* cleaning up is not cancelled */
-    if (j->keyed && stub_set_key(j->fd, j->has_old ? &j->old_id : NULL, &err) < 0) {
+    if (j->keyed && old_key_back(j, &err) < 0) {
         log_err("%s: its old key cannot be set again, so both copies are kept: %s",
                 fid_text(&j->fid, text), err.text);
         return;

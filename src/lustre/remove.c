@@ -131,7 +131,11 @@ static void forget_key(struct job *j)
     char text[FID_TEXT_MAX];
     if (j->fd < 0)
         return;
-    int rc = stub_set_key(j->fd, NULL, &err);
+    struct uuid now;
+    int rc = stub_key(j->fd, &now, &err);
+    if (rc == 0 && (!j->has_key || !uuid_same(&now, &j->key)))
+        return; /* another node has archived it since */
+    rc = rc < 0 ? rc : stub_set_key(j->fd, NULL, &err);
     if (rc == 0)
         rc = stub_set_place(j->fd, NULL, &err);
     if (rc < 0)
