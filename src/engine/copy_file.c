@@ -106,7 +106,8 @@ static void read_xattrs(int fd, struct xattrs *x)
     char *names = few;
     ssize_t n = flistxattr(fd, few, sizeof(few));
     if (n < 0 && errno == ERANGE) {
-        names = many = xzalloc(XATTR_LIST_MAX);
+        many = xzalloc(XATTR_LIST_MAX);
+        names = many;
         n = flistxattr(fd, names, XATTR_LIST_MAX);
     }
     for (char *p = names; n > 0 && p < names + n; p += strlen(p) + 1) {
