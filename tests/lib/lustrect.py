@@ -6,6 +6,7 @@ import ctypes
 import os
 import select
 import struct
+import threading
 
 ARCHIVE, RESTORE, REMOVE, CANCEL = 20, 21, 22, 23
 RETRY = 2
@@ -132,8 +133,10 @@ class Action:
 class NullStore:
     """A copytool with a dictionary for a store: archives, restores and removes what comes."""
 
-    def __init__(self, tool, store=None):
-        self.tool, self.store = tool, {} if store is None else store
+    def __init__(self, tool, store=None, ending=None):
+        """ending is shared by tools that share a store: an end and what it makes of the store are one step for restores,
+        and until then they are given the copy before. (An archive that fails may have read a file just released.)"""
+        self.tool, self.store, self.ending = tool, {} if store is None else store, ending or threading.Lock()
 
     def archive(self, item):
         rc, action = self.tool.begin(item)
@@ -145,11 +148,10 @@ class NullStore:
         except OSError as e:
             return action.end(e.errno)
         action.progress(0, len(data), len(data))
-        before = self.store.get(item.fid)
-        self.store[item.fid] = data
-        rc = action.end()
-        if rc != 0 and before is not None:  # the copy before is the good one
-            self.store[item.fid] = before
+        with self.ending:
+            rc = action.end()
+            if rc == 0 or item.fid not in self.store:
+                self.store[item.fid] = data
         return rc
 
     def restore(self, item, layout=None):
@@ -159,9 +161,11 @@ class NullStore:
         fd = action.fd()
         if layout:
             os.setxattr(fd, 'lustre.lov', layout, os.XATTR_CREATE)
-        os.pwrite(fd, self.store[item.fid], 0)
-        os.ftruncate(fd, len(self.store[item.fid]))
-        action.progress(0, len(self.store[item.fid]), len(self.store[item.fid]))
+        with self.ending:
+            data = self.store[item.fid]
+        os.pwrite(fd, data, 0)
+        os.ftruncate(fd, len(data))
+        action.progress(0, len(data), len(data))
         rc = action.end()
         os.close(fd)
         return rc

@@ -22,13 +22,13 @@ FILES, SECONDS = 40, 4
 class Storm:
     def __init__(self, lustre, ct, seed):
         self.lustre, self.ct, self.random = lustre, ct, random.Random(seed)
-        self.store, self.lanes, self.stop = {}, {True: [], False: []}, False
+        self.store, self.ending, self.lanes, self.stop = {}, threading.Lock(), {True: [], False: []}, False
         self.locks = collections.defaultdict(threading.Lock)
         self.wake, self.results, self.errors = threading.Condition(), {}, []
 
     def work(self, restores):
         items = self.lanes[restores]  # an archive of a released file waits for a restore
-        null = NullStore(self.ct, self.store)
+        null = NullStore(self.ct, self.store, self.ending)
         while True:
             with self.wake:
                 while not items and not self.stop:
