@@ -202,6 +202,7 @@ struct estore {
     int64_t retry_ns;        /* monotonic: not before, when it is not up */
     int64_t pause_ms;        /* before the next look */
     char full[256];          /* why it took no more data; "" */
+    unsigned fulls;          /* how often it took no more */
     struct lane *lanes;
     size_t nlanes;
     size_t copying, recalling; /* lanes that do; recalling without those for readers */

@@ -91,6 +91,7 @@ static void store_is_full(struct estore *s, struct copy_work *w, size_t i, const
     size_t from = 0;
     {
         lock_scope(&s->e->lock);
+        s->fulls++;
         if (why->text[0] != '\0' || s->full[0] == '\0')
             (void)snprintf(s->full, sizeof(s->full), "%.250s",
                            why->text[0] != '\0' ? why->text : "no room");
@@ -132,11 +133,19 @@ static bool try_again(struct lane *l, struct copy_work *w, size_t i, int rc, int
     return true;
 }
 
+/* How often the store of l was full. */
+static unsigned fulls_of(struct lane *l)
+{
+    lock_scope(&l->s->e->lock);
+    return l->s->fulls;
+}
+
 static void copy_one(struct lane *l, struct copy_work *w, size_t i)
 {
     struct batch *b = w->batch;
     struct mfile *f = &b->files[i];
     struct mcopy *c = &f->copies[w->pool];
+    unsigned fulls = fulls_of(l);
     int rc = 0;
     for (int tries = 0;;) {
         struct err err = {0};
@@ -154,7 +163,8 @@ static void copy_one(struct lane *l, struct copy_work *w, size_t i)
         return;
     lock_scope(&l->s->e->lock);
     c->put = true;
-    l->s->full[0] = '\0';
+    if (l->s->fulls == fulls) /* one that had its room before does not say that there is more */
+        l->s->full[0] = '\0';
 }
 
 /* ---- all of them ---- */

@@ -75,8 +75,8 @@ static int failure_of(struct s3_lane *l, struct err *err)
     lock_scope(&l->lock);
     if (l->failed == 0)
         return 0;
-    if (l->failed < 0 && err != NULL)
-        *err = l->err;
+    if (err != NULL)
+        *err = l->err; /* what was full, too */
     return l->failed;
 }
 
