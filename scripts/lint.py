@@ -22,13 +22,14 @@ LAYERS = {
     'scan': 'base',
     'policy': 'base',
     'store': 'base codec',
+    'watch': 'base',
     'tier': 'base codec file catalog tape store',
-    'engine': 'base conf codec file catalog tape scan policy store tier',
+    'engine': 'base conf codec file catalog tape scan policy store tier watch',
     'lustre': 'base conf codec catalog scan policy store tier',
     'ctl': 'base conf engine',
     's3': 'base conf codec ctl',
     'cmd': 'base conf ctl tape lustre',
-    'bin': 'base conf codec catalog engine ctl s3 cmd lustre',
+    'bin': 'base conf codec catalog engine ctl s3 cmd lustre watch',
 }
 # ctl has two ends; the client's must not see the engine, nor may s3 and cmd see the server's.
 CTL_CLIENT_SIDE = {'proto', 'client'}

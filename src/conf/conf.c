@@ -275,6 +275,8 @@ static void derive(struct conf *c)
 {
     if (c->socket[0] == '\0')
         replace_string(&c->socket, xasprintf("%s/firnd.sock", c->run_dir));
+    if (c->watch.socket[0] == '\0')
+        replace_string(&c->watch.socket, xasprintf("%s/watch.sock", c->run_dir));
     if (c->policy.work_dir[0] == '\0')
         replace_string(&c->policy.work_dir, xasprintf("%s/policy", c->state_dir));
     if (c->s3.filesystem[0] == '\0' && c->filesystem_count == 1)

@@ -25,7 +25,10 @@ struct conf_filesystem {
     char *name;          /* as in "mmapplypolicy NAME" */
     char *path;          /* mount point or a directory of it, absolute, no trailing slash */
     char *pool;          /* the disk pool's name in policies */
-    char *posix_readers; /* "none" or "any"; release needs "none" */
+    char *posix_readers; /* "none", "any" or "recall"; release needs "none" or "recall" */
+    char *device;        /* firn-watch mounts it; "": others do */
+    char *type;          /* with device */
+    char *options;       /* with device */
 };
 
 struct conf_library {
@@ -112,6 +115,17 @@ struct conf_recall {
     int64_t wait_s;
     int64_t queue_max;
     int64_t max_age_s;
+    int64_t batch_window_ms;
+    int64_t account_max; /* 0: no bound */
+    struct conf_list deny_programs;
+    struct conf_list deny_users;
+};
+
+struct conf_watch {
+    char *socket; /* never "" after conf_load */
+    int64_t deadline_s;
+    char *events; /* "auto" or "open" */
+    char *guard;  /* "auto", "off" or "required" */
 };
 
 struct conf_policy {
@@ -146,6 +160,7 @@ struct conf {
     struct conf_buffers buffers;
     struct conf_migrate migrate;
     struct conf_recall recall;
+    struct conf_watch watch;
     struct conf_policy policy;
     struct conf_s3 s3;
     struct conf_filesystem *filesystems;

@@ -45,6 +45,19 @@ static const struct conf_key recall_keys[] = {
     {"wait", CONF_INT, F(wait_s), "60", 0, 86400, NULL, "seconds an S3 GET waits for a recall before it is answered 503"},
     {"queue_max", CONF_INT, F(queue_max), "100000", 1, 10000000, NULL, "recalls that may wait; further ones are refused"},
     {"max_age", CONF_INT, F(max_age_s), "900", 1, 604800, NULL, "seconds after which a waiting recall goes before all others"},
+    {"batch_window", CONF_INT, F(batch_window_ms), "2000", 0, 600000, NULL, "milliseconds that recalls for a cartridge in no drive wait for more of them; 0: none"},
+    {"account_max", CONF_INT, F(account_max), "0", 0, 10000000, NULL, "recalls of one account (S3) or user that may wait; 0: only queue_max counts"},
+    {"deny_programs", CONF_LIST, F(deny_programs), "updatedb,updatedb.mlocat,updatedb.plocat,mlocate,plocate-build,baloo_file,tracker-miner-f,tracker-extract", 0, 0, NULL, "programs (names as in /proc/PID/comm) that get an error instead of recalling a file"},
+    {"deny_users", CONF_LIST, F(deny_users), "", 0, 0, NULL, "users (names or numbers) that get an error instead of recalling a file"},
+};
+#undef F
+
+#define F(field) offsetof(struct conf_watch, field)
+static const struct conf_key watch_keys[] = {
+    {"socket", CONF_STRING, F(socket), "", 0, 0, NULL, "where firnd meets firn-watch; by default watch.sock in run_dir"},
+    {"deadline", CONF_INT, F(deadline_s), "3600", 0, 604800, NULL, "seconds that a program waits for a file before it gets an error; 0: for ever"},
+    {"events", CONF_CHOICE, F(events), "auto", 0, 0, "auto|open", "open: only events at open, as on Linux before 6.14"},
+    {"guard", CONF_CHOICE, F(guard), "auto", 0, 0, "auto|off|required", "BPF program that refuses stubs which nobody watches; required: firn-watch does not start without it"},
 };
 #undef F
 
@@ -80,7 +93,10 @@ static const struct conf_key filesystem_keys[] = {
     {"name", CONF_NAME, F(name), NULL, 0, 0, NULL, "name in commands and policies"},
     {"path", CONF_PATH, F(path), NULL, 0, 0, NULL, "mount point"},
     {"pool", CONF_NAME, F(pool), "system", 0, 0, NULL, "its disk pool's name in policies"},
-    {"posix_readers", CONF_CHOICE, F(posix_readers), "any", 0, 0, "none|any", "none: no program but firn reads files here without recalling them first; needed before any file is released"},
+    {"posix_readers", CONF_CHOICE, F(posix_readers), "any", 0, 0, "none|any|recall", "who reads files here besides firn: recall: all programs, firn-watch stops them until the data is back; none: no program; any: all, so nothing is released"},
+    {"device", CONF_STRING, F(device), "", 0, 0, NULL, "device that firn-watch mounts on path, so that no moment is unwatched; by default others mount it"},
+    {"type", CONF_CHOICE, F(type), "auto", 0, 0, "auto|ext4|xfs|btrfs", "with device: the kind of file system"},
+    {"options", CONF_STRING, F(options), "", 0, 0, NULL, "with device: mount options, as for mount(8)"},
 };
 #undef F
 
@@ -167,6 +183,7 @@ const struct conf_section conf_sections[] = {
     GROUP(buffers, buffer_keys),
     GROUP(migrate, migrate_keys),
     GROUP(recall, recall_keys),
+    GROUP(watch, watch_keys),
     GROUP(policy, policy_keys),
     GROUP(s3, s3_keys),
     GROUP(lustre, lustre_keys),

@@ -159,6 +159,33 @@ struct engine_recall_res {
 int engine_recall(struct engine *e, const struct engine_recall_req *req,
                   struct engine_recall_res *res, struct err *err);
 
+/* Who waits, for a request that has nobody inside the engine to wait: a program in the kernel. */
+struct engine_recall_who {
+    const char *program; /* for the log and lists; borrowed for the call; may be NULL */
+    uint32_t uid;        /* counted against recall.account_max */
+    int32_t pid;
+};
+
+/* Called once for each engine_recall_async that returned 0, on a thread of the engine without its
+ * locks; must not block and not call the engine. rc 0: the data is there, durable, the state says
+ * so. -EIO, -ENOSPC, -ESTALE (file gone or changed), -ESHUTDOWN (firnd is stopping: ask again
+ * later) with err. */
+typedef void engine_recalled_fn(void *arg, int rc, const struct err *err);
+
+struct file_id;
+
+/*
+ * Asks for the data of the stub that id names on file system fs (configuration name); returns at
+ * once. limit is the number of bytes wanted when the stub was cut short (its size now), else
+ * UINT64_MAX. Requests for one file are one recall, with those of lists and S3. Returns 0 (done
+ * will be called), 1 (readable already, nothing will be called), -EACCES
+ * (allow_transparent_recall), -EAGAIN (recall.queue_max, recall.account_max), -ESTALE, -EIO,
+ * -ESHUTDOWN with err.
+ */
+int engine_recall_async(struct engine *e, const char *fs, const struct file_id *id, uint64_t limit,
+                        const struct engine_recall_who *who, engine_recalled_fn *done, void *arg,
+                        struct err *err);
+
 /* ---- operations of the control protocol ---------------------------------------------------
  *
  * One function an operation of doc/design/protocol.md, all of one type, so that the server's table
