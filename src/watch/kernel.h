@@ -42,16 +42,27 @@ struct watch_kernel {
  */
 int watch_kernel_open(bool open_only, struct watch_kernel *k, struct err *err);
 
-/* As far as it can be told from a group that somebody else opened: whether marks with
- * FAN_PRE_ACCESS are taken on the file system of dirfd. No mark stays. */
-void watch_kernel_probe(int group, int dirfd, struct watch_kernel *k);
+/*
+ * The same for a group that somebody else opened: what it can is asked of the kernel and of its
+ * fdinfo, without a mark. With open_only as in watch_kernel_open. Any thread.
+ */
+void watch_kernel_probe(int group, bool open_only, struct watch_kernel *k);
+
+/* The inodes and file systems that carry a mark of the group; a million take seconds. Any thread.
+ */
+uint64_t watch_kernel_marks(int group);
+
+/* Whether two descriptors are of one group (a dup, also one that came through a socket). Any
+ * thread. */
+bool watch_kernel_same(int a, int b);
 
 /* Adds (or takes away) the mark of a stub for the file open as fd (O_PATH will do). Adding twice,
- * and removing what is not there, is no error. Returns 0 or a negative code with err set. Any
- * thread. */
+ * and removing what is not there, is no error. Returns 0 or a negative code with err set
+ * (-EOPNOTSUPP: a file system without FAN_PRE_ACCESS, such as tmpfs). Any thread. */
 int watch_mark_file(int group, const struct watch_kernel *k, int fd, bool add, struct err *err);
 
-/* The same for the whole file system that fd (a directory of a mount, perhaps detached) lies on. */
+/* The same for the whole file system that fd (a directory of a mount, perhaps detached) lies on.
+ * On btrfs all subvolumes are one file system here. */
 int watch_mark_fs(int group, const struct watch_kernel *k, int fd, bool add, struct err *err);
 
 /*

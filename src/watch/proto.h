@@ -84,7 +84,9 @@ int watch_send(int sock, const struct watch_msg *m, const int *fds, size_t nfds)
  * Receives one message into *m and its descriptors (O_CLOEXEC, the caller's from now on) into
  * fds[WATCH_GROUPS_MAX], their number in *nfds. Returns 1, 0 at the end of the connection, -EAGAIN
  * when there is none and sock does not block, -EPROTO for a message of another size, version or
- * type, or without an end of its name (descriptors are closed then), or another negative code.
+ * type, or without an end of its name, -EMFILE when a descriptor of it could not be taken (*m is
+ * whole then, so that an event can be answered), or another negative code. With every negative code
+ * *nfds is 0. One thread at a time for each sock.
  */
 int watch_recv(int sock, struct watch_msg *m, int *fds, size_t *nfds);
 

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "watch/kernel.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define GROUP_FLAGS                                                                                \
+    (FAN_CLASS_PRE_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE |                    \
+     FAN_UNLIMITED_MARKS | FAN_REPORT_TID)
+#define EVENT_FLAGS (O_RDONLY | O_LARGEFILE | O_CLOEXEC)
+
+/* The mask is looked at before the descriptor, so nothing is marked: EBADF means that it is known.
+ */
+static bool mask_is_known(int group, uint64_t mask)
+{
+    return fanotify_mark(group, FAN_MARK_ADD, mask, -1, NULL) == 0 || errno != EINVAL;
+}
+
+static FILE *open_fdinfo(int group)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", group);
+    return fopen(path, "re");
+}
+
+void watch_kernel_probe(int group, bool open_only, struct watch_kernel *k)
+{
+    char line[256];
+    unsigned flags = 0;
+    auto_fclose FILE *f = open_fdinfo(group);
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        if (sscanf(line, "fanotify flags:%x", &flags) == 1)
+            break;
+    }
+    memset(k, 0, sizeof(*k));
+    k->fd_error = (flags & FAN_REPORT_FD_ERROR) != 0;
+    k->pre_access = !open_only && mask_is_known(group, FAN_PRE_ACCESS);
+    k->mask = FAN_OPEN_PERM | (k->pre_access ? (uint64_t)FAN_PRE_ACCESS : 0);
+}
+
+int watch_kernel_open(bool open_only, struct watch_kernel *k, struct err *err)
+{
+    /* FAN_REPORT_FD_ERROR is of 6.13; an older kernel knows no such flag. */
+    auto_close int group = -1;
+    if (!open_only)
+        group = fanotify_init(GROUP_FLAGS | FAN_REPORT_FD_ERROR, EVENT_FLAGS);
+    if (group < 0)
+        group = fanotify_init(GROUP_FLAGS, EVENT_FLAGS);
+    if (group < 0 && errno == EPERM)
+        return err_set(err, -EPERM, "watching files needs root (CAP_SYS_ADMIN)");
+    if (group < 0)
+        return err_sys(err, errno, "fanotify_init (Linux 5.10 or later is needed)");
+    if (!mask_is_known(group, FAN_OPEN_PERM))
+        return err_set(err, -ENOSYS,
+                       "this kernel was built without CONFIG_FANOTIFY_ACCESS_PERMISSIONS: no "
+                       "program can be made to wait for a file");
+    watch_kernel_probe(group, open_only, k);
+    return take_fd(group);
+}
+
+uint64_t watch_kernel_marks(int group)
+{
+    char line[512];
+    uint64_t n = 0;
+    auto_fclose FILE *f = open_fdinfo(group);
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+        n += strncmp(line, "fanotify ino:", 13) == 0 || strncmp(line, "fanotify sdev:", 14) == 0;
+    return n;
+}
+
+/* O_APPEND, which means nothing to a group, is changed on one and looked for on the other: the
+ * flags are the open file's and not the descriptor's. */
+static bool flag_follows(int a, int b, int flags_a)
+{
+    if (fcntl(a, F_SETFL, flags_a ^ O_APPEND) != 0)
+        return false;
+    int b_there = fcntl(b, F_GETFL);
+    if (fcntl(a, F_SETFL, flags_a) != 0)
+        return false;
+    int b_back = fcntl(b, F_GETFL);
+    return b_there >= 0 && b_back >= 0 && ((b_there ^ flags_a) & O_APPEND) != 0 &&
+           ((b_back ^ flags_a) & O_APPEND) == 0;
+}
+
+bool watch_kernel_same(int a, int b)
+{
+    int flags = fcntl(a, F_GETFL);
+    return a == b || (flags >= 0 && flag_follows(a, b, flags));
+}
+
+static int mark(int group, unsigned how, const struct watch_kernel *k, int fd)
+{
+    char path[64];
+    if (fanotify_mark(group, how, k->mask, fd, NULL) == 0)
+        return 0;
+    if (errno != EBADF || fcntl(fd, F_GETFD) < 0)
+        return -errno;
+    /* O_PATH */
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return fanotify_mark(group, how, k->mask, AT_FDCWD, path) == 0 ? 0 : -errno;
+}
+
+static int change_mark(int group, unsigned what, const struct watch_kernel *k, int fd, bool add,
+                       struct err *err)
+{
+    int rc = mark(group, what | (add ? FAN_MARK_ADD : FAN_MARK_REMOVE), k, fd);
+    if (rc == 0 || (!add && rc == -ENOENT))
+        return 0;
+    if (rc == -EOPNOTSUPP || rc == -ENODEV)
+        return err_set(err, rc,
+                       "the kernel does not stop readers on this kind of file system (%s); ext4, "
+                       "XFS and btrfs can be watched",
+                       k->pre_access ? "FAN_PRE_ACCESS" : "FAN_OPEN_PERM");
+    return err_sys(err, -rc, "%s of a %s", add ? "mark" : "removal of the mark",
+                   what == FAN_MARK_FILESYSTEM ? "file system" : "file");
+}
+
+int watch_mark_file(int group, const struct watch_kernel *k, int fd, bool add, struct err *err)
+{
+    return change_mark(group, FAN_MARK_INODE, k, fd, add, err);
+}
+
+int watch_mark_fs(int group, const struct watch_kernel *k, int fd, bool add, struct err *err)
+{
+    return change_mark(group, FAN_MARK_FILESYSTEM, k, fd, add, err);
+}
+
+/* What fanotify lets a reader be told (fs/notify/fanotify: a response's errno is one of these). */
+static int allowed_errno(int code)
+{
+    static const int allowed[] = {EPERM, EIO, EBUSY, ETXTBSY, EAGAIN, ENOSPC, EDQUOT};
+    for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
+        if (code == allowed[i])
+            return code;
+    }
+    return EIO;
+}
+
+int watch_answer(int group, const struct watch_kernel *k, int fd, int code)
+{
+    struct fanotify_response r = {.fd = fd, .response = FAN_ALLOW};
+    if (code != 0)
+        r.response = k->pre_access ? FAN_DENY_ERRNO(allowed_errno(code)) : FAN_DENY;
+    ssize_t n = write(group, &r, sizeof(r));
+    return n == (ssize_t)sizeof(r) ? 0 : n < 0 ? -errno : -EIO;
+}
