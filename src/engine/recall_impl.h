@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files recall*.c share: recalls in memory, one for each file that is to come back. All of
+ * it is under engine.lock unless a function says otherwise.
+ */
+#ifndef ENGINE_RECALL_IMPL_H
+#define ENGINE_RECALL_IMPL_H
+
+#include "engine/engine_impl.h"
+
+/* ---- recall.c ---- */
+
+/* The key of file id on fs. Any thread. */
+struct recall_key recall_key_of(struct engine *e, const struct efs *fs, const struct file_id *id);
+
+/* The recall of that file in memory, or NULL. engine.lock held. */
+struct recall *recall_find_locked(struct engine *e, const struct recall_key *key);
+
+/* Job of task t gets its result from r. engine.lock held, or r is not in memory yet. */
+void recall_add_waiter(struct recall *r, struct task *t, int64_t job);
+
+/* ---- recall_route.c ---- */
+
+/* Inspects a file that is to be recalled: 0 it is a stub that can be, 1 its data is there, or a
+ * negative code with err. A damaged record of a stub is written anew. Not under engine.lock. */
+int recall_look(struct engine *e, struct efs *fs, struct file_info *info, struct err *err);
+
+/* A recall of the stub that info describes, with its copies, not in memory yet; path is relative to
+ * fs's root. Returns 0 with *out (recall_unref_locked) or a negative code with err. Not under
+ * engine.lock. */
+int recall_new(struct engine *e, struct efs *fs, const struct file_info *info, const char *path,
+               struct recall **out, struct err *err);
+
+#endif
