@@ -20,8 +20,9 @@
 /* The record itself; only CAP_SYS_ADMIN sees and changes it. */
 #define FILE_XATTR_RECORD "trusted.firn.hsm"
 /* The stub marker, one byte "1": everybody may read it, only root can set it. It means "ask firnd
- * before you read". */
-#define FILE_XATTR_STUB   "security.firn.stub"
+ * before you read". The kernel lets BPF programs read user.* and security.bpf.* alone (Linux
+ * fs/bpf_fs_kfuncs.c), and the guard against unwatched stubs is one (doc/design/watch.md). */
+#define FILE_XATTR_STUB   "security.bpf.firn.stub"
 #define FILE_RECORD_BYTES 60
 
 enum file_state {

@@ -25,7 +25,7 @@
 
 #define UPLOADS_DIR     ".firn-uploads"
 #define TEMP_DIR        ".firn-tmp"
-#define STUB_XATTR      "security.firn.stub" /* doc/design/architecture.md, "Where truth lives" */
+#define STUB_XATTR      "security.bpf.firn.stub" /* doc/design/architecture.md, "Where truth lives" */
 #define OBJECT_MODE     0660
 #define BODY_MAX        (5LL << 30) /* of PutObject, UploadPart and CopyObject */
 #define USER_META_MAX   2048        /* bytes of names and values of user metadata */

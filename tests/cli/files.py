@@ -138,7 +138,7 @@ def test_a_list_that_is_not_there_is_named():
 LSATTR = {'path': '/ibm/fs1/buckets/test1/file0', 'pool': 'system', 'fileset': 'buckets',
           'created': '2024-02-29T11:22:49.304Z', 'misc': 'FA', 'size': 8688640,
           'xattrs': [{'name': 'user.storage_class', 'value': 'STANDARD', 'base64': False},
-                     {'name': 'trusted.firn.hsm', 'value': 'x'}, {'name': 'security.firn.stub', 'value': '1'},
+                     {'name': 'trusted.firn.hsm', 'value': 'x'}, {'name': 'security.bpf.firn.stub', 'value': '1'},
                      {'name': 'user.firn.s3', 'value': '{}'},
                      {'name': 'user.noobaa.content_type', 'value': 'application/octet-stream', 'base64': False},
                      {'name': 'user.action', 'value': 'migrate', 'base64': False}]}
@@ -212,7 +212,7 @@ def test_a_user_attribute_is_set_and_removed():
         assert os.getxattr(file.name, 'user.action') == b'migrate'
         assert run('attr', 'set', '--remove', 'user.action', file.name).returncode == 0
         assert os.listxattr(file.name) == []
-        for name in ('trusted.firn.hsm=x', 'security.firn.stub=1', 'user.firn.s3=x', 'user.x'):
+        for name in ('trusted.firn.hsm=x', 'security.bpf.firn.stub=1', 'user.firn.s3=x', 'user.x'):
             assert run('attr', 'set', name, file.name).returncode == 2, name
         assert os.listxattr(file.name) == []
 

@@ -345,7 +345,7 @@ class Check:
     def _file(self, path):
         st = os.lstat(path)
         rec = record_of(path)
-        marker = getxattr(path, 'security.firn.stub') is not None
+        marker = getxattr(path, 'security.bpf.firn.stub') is not None
         want = self.contents.get(path)
         if rec == 'damaged':
             self.say(f'{path}: damaged record')

@@ -404,7 +404,7 @@ static void the_index_of_every_volume_is_kept_off_tape(void **state)
 /* What a copying tool that keeps all attributes makes of a stub. */
 static void copy_stub(struct site *s, const char *from, const char *to)
 {
-    static const char *const names[] = {"trusted.firn.hsm", "security.firn.stub"};
+    static const char *const names[] = {"trusted.firn.hsm", "security.bpf.firn.stub"};
     struct stat st;
     assert_int_equal(stat(site_path(s, from), &st), 0);
     auto_close int fd = open(site_path(s, to), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
