@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import s3pool  # noqa: E402
 from firnsite import Site, wait_for  # noqa: E402
 
-STUB = 'security.firn.stub'
+STUB = 'security.bpf.firn.stub'
 POOL = 'cloud@store1'
 
 
