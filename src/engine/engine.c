@@ -254,12 +254,15 @@ void engine_wake_locked(struct engine *e)
 
 void engine_stop_begin(struct engine *e)
 {
-    lock_scope(&e->lock);
-    __atomic_store_n(&e->stopping, true, __ATOMIC_RELEASE);
-    stores_halt_locked(e);
-    engine_wake_locked(e);
-    (void)pthread_cond_broadcast(&e->plan);
-    (void)pthread_cond_broadcast(&e->changed);
+    {
+        lock_scope(&e->lock);
+        __atomic_store_n(&e->stopping, true, __ATOMIC_RELEASE);
+        stores_halt_locked(e);
+        engine_wake_locked(e);
+        (void)pthread_cond_broadcast(&e->plan);
+        (void)pthread_cond_broadcast(&e->changed);
+    }
+    recall_let_go(e);
 }
 
 void caller_enter(struct engine *e)

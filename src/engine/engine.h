@@ -34,8 +34,9 @@ struct engine_draft;
 int engine_start(const struct conf *conf, struct engine **out, struct err *err);
 
 /* Begins to stop: calls that wait inside the engine return -ESHUTDOWN from here on, nothing new is
- * begun. Does not wait; engine_stop must follow. Lets the caller bring its own threads, which may
- * be inside the engine, to their end before engine_stop frees it. Any thread; twice is allowed. */
+ * begun. Those of engine_recall_async are told -ESHUTDOWN before it returns. Waits for nothing
+ * else; engine_stop must follow. Lets the caller bring its own threads, which may be inside the
+ * engine, to their end before engine_stop frees it. Any thread; twice is allowed. */
 void engine_stop_begin(struct engine *e);
 
 /*
@@ -141,7 +142,7 @@ struct engine_recall_req {
     uint64_t ino;        /* 0: do not check */
     uint32_t gen;        /* 0: do not check */
     int64_t wait_ms;     /* how long the caller will wait; 0: only start it */
-    const char *account; /* for the log; may be NULL */
+    const char *account; /* of S3, counted against recall.account_max; may be NULL */
 };
 
 /* What became of it. */
@@ -153,8 +154,9 @@ struct engine_recall_res {
 /*
  * Makes the data of one file readable and waits for it. Returns 0 (readable now; at once when it
  * was), -EACCES when allow_transparent_recall is no (nothing was begun), -EAGAIN when wait_ms is
- * over (it goes on) or the queue is full (err says which), -EIO when no copy could be read (err
- * names cartridge and block), -ENOENT, -ESTALE when ino or gen do not agree, -ESHUTDOWN.
+ * over (it goes on), the queue is full or the account has too much in it (err says which), -EIO
+ * when no copy could be read (err names cartridge and block), -ENOENT, -ESTALE when ino or gen do
+ * not agree, -ESHUTDOWN.
  */
 int engine_recall(struct engine *e, const struct engine_recall_req *req,
                   struct engine_recall_res *res, struct err *err);
@@ -166,10 +168,11 @@ struct engine_recall_who {
     int32_t pid;
 };
 
-/* Called once for each engine_recall_async that returned 0, on a thread of the engine without its
- * locks; must not block and not call the engine. rc 0: the data is there, durable, the state says
- * so. -EIO, -ENOSPC, -ESTALE (file gone or changed), -ESHUTDOWN (firnd is stopping: ask again
- * later) with err. */
+/* Called once for each engine_recall_async that returned 0, on a thread of the engine (never the
+ * one that asked, unless that is in engine_stop_begin) without its locks; must not block and not
+ * call the engine. It may come before engine_recall_async returned. rc 0: the data is there,
+ * durable, the state says so. -EIO, -ENOSPC, -ESTALE (file gone or changed), -ESHUTDOWN (firnd is
+ * stopping: ask again later) with err. */
 typedef void engine_recalled_fn(void *arg, int rc, const struct err *err);
 
 struct file_id;

@@ -286,6 +286,25 @@ struct waiter {
     struct waiter *next;
 };
 
+/* Who a recall is charged to: an S3 account, a user, or a task of files. It is in memory as long as
+ * something of it waits. */
+struct account {
+    char name[80];   /* "account NAME", "uid N" or "task N" */
+    size_t waiting;  /* recalls in memory that are charged to it */
+    uint64_t served; /* of them and those before, how many were taken out of a queue */
+    UT_hash_handle hh;
+};
+
+/* Who asked for a recall, besides jobs. */
+struct asker {
+    engine_recalled_fn *done; /* NULL: its own thread waits, or it no longer does */
+    void *arg;
+    char name[64]; /* program, or S3 account; "" not known */
+    uint32_t uid;
+    int32_t pid; /* 0: not a program of this machine */
+    struct asker *next;
+};
+
 struct recall_copy {
     struct volume *volume;
     struct tier_location loc;
@@ -313,6 +332,7 @@ struct recall {
     struct recall_copy copies[ENGINE_POOLS_MAX + 1];
     size_t ncopies;
     size_t current; /* index in copies */
+    uint64_t limit; /* bytes that are wanted of a stub that was cut short; else UINT64_MAX */
     bool resident;  /* all who asked want no record kept */
     bool drop;      /* decided from resident when the data is there */
     bool reader;    /* somebody is blocked */
@@ -324,6 +344,8 @@ struct recall {
     struct err err;
     int refs;           /* readers that will look at the result, and the queue */
     int64_t created_ns; /* monotonic */
+    struct account *account;
+    struct asker *askers;
     struct waiter *waiters;
     _Atomic int64_t moved; /* bytes that came from tape so far */
     struct file_refill *refill;
@@ -370,7 +392,9 @@ struct engine {
     struct admin *admins;
     struct recall *recalls; /* hash of those in memory */
     size_t window;          /* of them, planned (not by readers) */
-    int64_t recalls_open;   /* jobs from tape without result, all of them */
+    struct account *accounts;
+    int calling;          /* threads that tell askers of a result */
+    int64_t recalls_open; /* jobs from tape without result, all of them */
     pthread_t planner_to, planner_from, finisher;
     int threads;
     int callers; /* threads of others that wait in here */
@@ -499,7 +523,7 @@ void copy_give_up(struct copy_work *w);
 /* Thread: catalogue, records, release, results of batches. */
 void *migrate_finisher(void *engine);
 
-/* ---- recall.c, refill.c, recall_run.c ---- */
+/* ---- recall*.c, refill.c ---- */
 
 /* Thread: claims jobs of tasks from tape, finds copies, queues them at volumes. */
 void *recall_planner(void *engine);
@@ -532,6 +556,10 @@ void recall_unref_locked(struct recall *r);
 
 /* Ends recalls: results of their jobs are stored, readers wake. Not under engine.lock. */
 void recall_end_list(struct engine *e, struct recall *list);
+
+/* Tells all askers that firnd stops; when it returns, none is told anything any more. Not under
+ * engine.lock. */
+void recall_let_go(struct engine *e);
 
 /* Frees the recalls in memory, without results: their jobs are taken up at the next start. */
 void recall_free_all(struct engine *e);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 /* ---- recalls in memory ---- */
@@ -24,6 +25,14 @@ struct recall *recall_find_locked(struct engine *e, const struct recall_key *key
     return r;
 }
 
+static void free_askers(struct asker *list)
+{
+    struct asker *a = NULL;
+    struct asker *tmp = NULL;
+    LL_FOREACH_SAFE(list, a, tmp)
+    free(a);
+}
+
 void recall_unref_locked(struct recall *r)
 {
     if (--r->refs > 0)
@@ -34,6 +43,7 @@ void recall_unref_locked(struct recall *r)
     struct waiter *tmp = NULL;
     LL_FOREACH_SAFE(r->waiters, w, tmp)
     free(w);
+    free_askers(r->askers);
     free(r->path);
     free(r);
 }
@@ -45,6 +55,7 @@ void recall_free_all(struct engine *e)
     lock_scope(&e->lock);
     HASH_ITER (hh, e->recalls, r, tmp) {
         HASH_DEL(e->recalls, r);
+        account_release_locked(e, r->account);
         recall_unref_locked(r);
     }
 }
@@ -55,6 +66,43 @@ void recall_add_waiter(struct recall *r, struct task *t, int64_t job)
     w->task = t;
     w->job = job;
     LL_PREPEND(r->waiters, w);
+}
+
+void recall_put_locked(struct engine *e, struct recall *r, struct recall **dead)
+{
+    HASH_ADD(hh, e->recalls, key, sizeof(r->key), r);
+    e->window++;
+    recall_route_locked(e, r, dead);
+}
+
+/* ---- accounts ---- */
+
+struct account *account_charge_locked(struct engine *e, const char *name, int64_t max)
+{
+    struct account *a = NULL;
+    const struct account *o = NULL;
+    HASH_FIND_STR(e->accounts, name, a);
+    if (a == NULL) {
+        a = xzalloc(sizeof(*a));
+        (void)snprintf(a->name, sizeof(a->name), "%s", name);
+        a->served = UINT64_MAX; /* what it did not use before gives it nothing now */
+        for (o = e->accounts; o != NULL; o = o->hh.next)
+            a->served = o->served < a->served ? o->served : a->served;
+        a->served = e->accounts == NULL ? 0 : a->served;
+        HASH_ADD_STR(e->accounts, name, a);
+    }
+    if (max > 0 && a->waiting >= (size_t)max)
+        return NULL;
+    a->waiting++;
+    return a;
+}
+
+void account_release_locked(struct engine *e, struct account *a)
+{
+    if (a == NULL || --a->waiting > 0)
+        return;
+    HASH_DEL(e->accounts, a);
+    free(a);
 }
 
 /* ---- the end of recalls ---- */
@@ -82,20 +130,70 @@ static void result_of(const struct recall *r, const struct waiter *w, struct job
     }
 }
 
+/* Nobody joins the recalls of list any more; threads that wait for them wake. */
+static void take_out(struct engine *e, struct recall *list)
+{
+    struct recall *r = NULL;
+    lock_scope(&e->lock);
+    DL_FOREACH (list, r) {
+        r->finished = true;
+        HASH_DEL(e->recalls, r);
+        account_release_locked(e, r->account);
+        r->account = NULL;
+    }
+    e->calling++;
+    (void)pthread_cond_broadcast(&e->changed);
+}
+
+static void tell_askers(struct engine *e, const struct recall *list)
+{
+    const struct recall *r = NULL;
+    DL_FOREACH (list, r) {
+        const struct asker *a = NULL;
+        int rc = r->gone ? -ESTALE : r->result;
+        LL_FOREACH (r->askers, a) {
+            if (a->done != NULL)
+                a->done(a->arg, rc, &r->err);
+        }
+    }
+    lock_scope(&e->lock);
+    e->calling--;
+    (void)pthread_cond_broadcast(&e->changed);
+}
+
+void recall_let_go(struct engine *e)
+{
+    struct recall *r = NULL;
+    struct asker *a = NULL;
+    struct asker *all = NULL;
+    struct err err = {0};
+    {
+        lock_scope(&e->lock);
+        for (r = e->recalls; r != NULL; r = r->hh.next) {
+            if (r->askers != NULL)
+                LL_CONCAT(all, r->askers);
+            r->askers = NULL;
+        }
+    }
+    (void)err_set(&err, -ESHUTDOWN, "firnd is stopping; the recall goes on at the next start");
+    LL_FOREACH (all, a) {
+        if (a->done != NULL)
+            a->done(a->arg, -ESHUTDOWN, &err);
+    }
+    free_askers(all);
+    lock_scope(&e->lock);
+    while (e->calling > 0)
+        (void)pthread_cond_wait(&e->changed, &e->lock);
+}
+
 void recall_end_list(struct engine *e, struct recall *list)
 {
     struct recall *r = NULL;
     struct recall *tmp = NULL;
     if (list == NULL)
         return;
-    {
-        lock_scope(&e->lock);
-        DL_FOREACH (list, r) {
-            r->finished = true;
-            HASH_DEL(e->recalls, r);
-        }
-        (void)pthread_cond_broadcast(&e->changed);
-    }
+    take_out(e, list);
+    tell_askers(e, list);
     size_t max = count_waiters(list);
     auto_free struct job_result *v = xzalloc((max + 1) * sizeof(*v));
     size_t n = 0;

@@ -9,7 +9,20 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+
+#define ASKERS_SHOWN 64 /* askers without a callback that one recall remembers */
+
+/* One reader's request on its way into memory. */
+struct request {
+    struct efs *fs;
+    const char *path; /* relative; NULL when the caller does not know it */
+    uint64_t limit;
+    char account[80];    /* "": nobody is charged */
+    struct asker *asker; /* owned; NULL once a recall has it */
+    bool ended;          /* at once, no copy can be read: nobody is called */
+};
 
 /* Opens the request's file as far as its facts. Returns as recall_look(). */
 static int look_at(struct engine *e, const struct engine_recall_req *req, struct efs **fs,
@@ -44,18 +57,49 @@ static void note_reader(struct engine *e, struct recall *r)
     engine_wake_locked(e);
 }
 
-/* A reader joins a recall that is under way. Returns it with a reference, or NULL. */
-static struct recall *join_reader(struct engine *e, const struct recall_key *key)
+/* The same client asked before and still is remembered: S3 clients come again and again. */
+static bool is_known(const struct recall *r, const struct asker *a)
 {
-    lock_scope(&e->lock);
-    struct recall *r = recall_find_locked(e, key);
-    if (r == NULL)
-        return NULL;
+    const struct asker *o = NULL;
+    size_t n = 0;
+    LL_FOREACH (r->askers, o) {
+        if (o->done == NULL && o->pid == a->pid && o->uid == a->uid &&
+            strcmp(o->name, a->name) == 0)
+            return true;
+        n++;
+    }
+    return n >= ASKERS_SHOWN;
+}
+
+/* The reader of q waits for r from now on; r has one more reference. engine.lock held. */
+static void attach_locked(struct recall *r, struct request *q)
+{
     r->refs++;
     r->reader = true;
     r->resident = false;
+    if (q->limit > r->limit)
+        r->limit = q->limit;
+    if (q->asker->done == NULL && is_known(r, q->asker))
+        return;
+    LL_PREPEND(r->askers, q->asker);
+    q->asker = NULL;
+}
+
+/* A reader joins a recall that is under way: *out is it, with a reference, or NULL. */
+static int join_reader(struct engine *e, const struct recall_key *key, struct request *q,
+                       struct recall **out, struct err *err)
+{
+    lock_scope(&e->lock);
+    struct recall *r = recall_find_locked(e, key);
+    *out = NULL;
+    if (e->stopping)
+        return err_set(err, -ESHUTDOWN, "firnd is stopping");
+    if (r == NULL)
+        return 0;
+    attach_locked(r, q);
     note_reader(e, r);
-    return r;
+    *out = r;
+    return 0;
 }
 
 /* The job that makes the reader's request durable; a job that is in the queue already serves. */
@@ -74,72 +118,93 @@ static int make_job(struct engine *e, struct recall *r, const char *path, struct
     return rc < 0 ? rc : 0;
 }
 
-/* Puts a new recall into memory; when another came first, that one (with a reference) is given. */
-static struct recall *start_reader(struct engine *e, struct recall *r)
+/* Puts a new recall into memory; when another came first, that one (with a reference) is given. One
+ * that has no readable copy ends at once: its reader learns it from the reference, not by a call.
+ */
+static struct recall *start_reader(struct engine *e, struct recall *r, struct request *q)
 {
     struct recall *dead = NULL;
     {
         lock_scope(&e->lock);
         struct recall *old = recall_find_locked(e, &r->key);
-        r->refs++;
         if (old != NULL) {
-            struct waiter *w = r->waiters;
+            if (r->waiters != NULL)
+                LL_CONCAT(old->waiters, r->waiters);
             r->waiters = NULL;
-            if (w != NULL)
-                LL_CONCAT(old->waiters, w);
-            r->refs = 1;
+            account_release_locked(e, r->account);
             recall_unref_locked(r);
-            old->refs++;
-            old->reader = true;
-            old->resident = false;
+            attach_locked(old, q);
             note_reader(e, old);
             return old;
         }
-        r->reader = true;
-        r->resident = false;
-        HASH_ADD(hh, e->recalls, key, sizeof(r->key), r);
-        e->window++;
-        recall_route_locked(e, r, &dead);
+        r->limit = q->limit;
+        attach_locked(r, q);
+        recall_put_locked(e, r, &dead);
+        q->ended = dead != NULL;
+        if (q->ended)
+            r->askers->done = NULL;
     }
     recall_end_list(e, dead);
     return r;
 }
 
-static int queue_has_room(struct engine *e, struct err *err)
+/* A place in the queue for one more recall, charged to the account. */
+static int reserve(struct engine *e, const struct request *q, struct account **out, struct err *err)
 {
+    int64_t max = e->conf->recall.account_max;
     lock_scope(&e->lock);
-    if (e->stopping)
-        return err_set(err, -ESHUTDOWN, "firnd is stopping");
-    if (e->recalls_open < e->conf->recall.queue_max)
+    *out = NULL;
+    if (e->recalls_open >= e->conf->recall.queue_max)
+        return err_set(err, -EAGAIN, "the recall queue is full: %lld wait (recall.queue_max)",
+                       (long long)e->recalls_open);
+    if (q->account[0] == '\0')
         return 0;
-    return err_set(err, -EAGAIN, "the recall queue is full: %lld wait (recall.queue_max)",
-                   (long long)e->recalls_open);
+    *out = account_charge_locked(e, q->account, max);
+    if (*out == NULL)
+        return err_set(err, -EAGAIN,
+                       "%s has %lld recalls in the queue, as many as it may (recall.account_max)",
+                       q->account, (long long)max);
+    return 0;
 }
 
-static int begin_reader(struct engine *e, struct efs *fs, struct file_info *info, const char *path,
+static int new_reader(struct engine *e, struct file_info *info, struct request *q,
+                      struct recall **out, struct err *err)
+{
+    struct recall *r = NULL;
+    struct account *account = NULL;
+    int rc = reserve(e, q, &account, err);
+    if (rc == 0)
+        rc = recall_look(e, q->fs, info, err);
+    if (rc == 0)
+        rc = recall_new(e, q->fs, info, q->path, &r, err);
+    if (rc == 0) {
+        r->account = account;
+        r->check = attr_get_bool(e->cat, "filehash_verify_on_read");
+        rc = make_job(e, r, r->path + strlen(q->fs->conf->path) + 1, err);
+    }
+    if (rc == 0) {
+        *out = start_reader(e, r, q);
+        return 0;
+    }
+    lock_scope(&e->lock);
+    account_release_locked(e, account);
+    if (r != NULL)
+        recall_unref_locked(r);
+    return rc;
+}
+
+/* Joins or begins the recall of the stub that info describes. Returns 0 with *out (a reference), 1
+ * when the data came meanwhile, or a negative code with err. */
+static int begin_reader(struct engine *e, struct file_info *info, struct request *q,
                         struct recall **out, struct err *err)
 {
-    struct recall_key key = recall_key_of(e, fs, &info->id);
-    struct recall *r = NULL;
-    *out = join_reader(e, &key);
-    if (*out != NULL)
-        return 0;
-    int rc = queue_has_room(e, err);
-    if (rc == 0)
-        rc = recall_look(e, fs, info, err);
-    if (rc == 0)
-        rc = recall_new(e, fs, info, path, &r, err);
-    if (rc == 0) {
-        r->check = attr_get_bool(e->cat, "filehash_verify_on_read");
-        rc = make_job(e, r, path, err);
-    }
-    if (rc < 0) {
-        if (r != NULL)
-            recall_unref_locked(r);
-        return err_wrap(err, rc, "recall of %s", path);
-    }
-    *out = start_reader(e, r);
-    return 0;
+    struct recall_key key = recall_key_of(e, q->fs, &info->id);
+    int rc = join_reader(e, &key, q, out, err);
+    if (rc == 0 && *out == NULL)
+        rc = new_reader(e, info, q, out, err);
+    free(q->asker);
+    q->asker = NULL;
+    return rc;
 }
 
 static struct timespec deadline(int64_t ms)
@@ -173,29 +238,94 @@ static int wait_reader(struct engine *e, struct recall *r, int64_t wait_ms, stru
     return rc;
 }
 
+static int is_allowed(struct engine *e, const char *what, struct err *err)
+{
+    if (attr_get_bool(e->cat, "allow_transparent_recall"))
+        return 0;
+    return err_set(err, -EACCES,
+                   "%s is migrated and allow_transparent_recall is no: recall it with firn file "
+                   "recall, or a policy",
+                   what);
+}
+
 int engine_recall(struct engine *e, const struct engine_recall_req *req,
                   struct engine_recall_res *res, struct err *err)
 {
-    struct efs *fs = NULL;
+    struct request q = {.limit = UINT64_MAX};
     auto_free char *path = NULL;
     struct file_info info;
     struct recall *r = NULL;
     *res = (struct engine_recall_res){.state = "premigrated",
                                       .retry_after_s = (int)e->conf->s3.retry_after_s};
-    int rc = look_at(e, req, &fs, &path, &info, err);
+    int rc = look_at(e, req, &q.fs, &path, &info, err);
     if (rc == 1) {
         res->state = file_state_name(info.state);
         return 0;
     }
+    if (rc == 0)
+        rc = is_allowed(e, req->path, err);
     if (rc < 0)
         return rc;
-    if (!attr_get_bool(e->cat, "allow_transparent_recall"))
-        return err_set(
-            err, -EACCES,
-            "%s is migrated and allow_transparent_recall is no: recall it with firn file "
-            "recall, or a policy",
-            req->path);
     log_debug("recall of %s for %s", path, req->account != NULL ? req->account : "a reader");
-    rc = begin_reader(e, fs, &info, path, &r, err);
-    return rc < 0 ? rc : wait_reader(e, r, req->wait_ms, err);
+    q.path = path;
+    q.asker = xzalloc(sizeof(*q.asker));
+    if (req->account != NULL) {
+        (void)snprintf(q.account, sizeof(q.account), "account %s", req->account);
+        (void)snprintf(q.asker->name, sizeof(q.asker->name), "%s", req->account);
+    }
+    rc = begin_reader(e, &info, &q, &r, err);
+    if (rc < 0)
+        return err_wrap(err, rc, "recall of %s", path);
+    return rc == 1 ? 0 : wait_reader(e, r, req->wait_ms, err);
+}
+
+/* ---- a program in the kernel ---- */
+
+static struct asker *new_asker(const struct engine_recall_who *who, engine_recalled_fn *done,
+                               void *arg)
+{
+    struct asker *a = xzalloc(sizeof(*a));
+    a->done = done;
+    a->arg = arg;
+    a->uid = who->uid;
+    a->pid = who->pid;
+    (void)snprintf(a->name, sizeof(a->name), "%s", who->program != NULL ? who->program : "");
+    return a;
+}
+
+/* Gives the reference back. What ended at once is the answer. */
+static int let_run(struct engine *e, struct recall *r, bool ended, struct err *err)
+{
+    int rc = ended ? r->result : 0;
+    lock_scope(&e->lock);
+    if (rc < 0)
+        (void)err_set(err, rc, "%s", r->err.text);
+    recall_unref_locked(r);
+    return rc;
+}
+
+int engine_recall_async(struct engine *e, const char *fs, const struct file_id *id, uint64_t limit,
+                        const struct engine_recall_who *who, engine_recalled_fn *done, void *arg,
+                        struct err *err)
+{
+    struct request q = {.fs = efs_by_name(e, fs), .limit = limit};
+    struct file_info info;
+    struct recall *r = NULL;
+    if (q.fs == NULL || q.fs->fs == NULL)
+        return err_set(err, -EIO, "file system %s is not available", fs);
+    int rc = file_inspect_id(q.fs->fs, id, &info, err);
+    if (rc > 0)
+        return err_set(err, -ESTALE, "inode %llu of %s is gone", (unsigned long long)id->ino, fs);
+    if (rc == 0 && info.state != FILE_MIGRATED)
+        return 1;
+    if (rc == 0)
+        rc = is_allowed(e, "it", err);
+    if (rc < 0)
+        return err_wrap(err, rc, "inode %llu of %s", (unsigned long long)id->ino, fs);
+    (void)snprintf(q.account, sizeof(q.account), "uid %u", who->uid);
+    q.asker = new_asker(who, done, arg);
+    rc = begin_reader(e, &info, &q, &r, err);
+    if (rc != 0)
+        return rc < 0 ? err_wrap(err, rc, "inode %llu of %s", (unsigned long long)id->ino, fs) : rc;
+    return let_run(e, r, q.ended, err);
 }

@@ -19,6 +19,17 @@ struct recall *recall_find_locked(struct engine *e, const struct recall_key *key
 /* Job of task t gets its result from r. engine.lock held, or r is not in memory yet. */
 void recall_add_waiter(struct recall *r, struct task *t, int64_t job);
 
+/* Puts r, which no other recall has the file of, into memory and into a queue. engine.lock held;
+ * *dead as for recall_route_locked. */
+void recall_put_locked(struct engine *e, struct recall *r, struct recall **dead);
+
+/* The account of this name, made when there is none, with one more recall that waits. max bounds
+ * the number (0: none): NULL when it is reached. engine.lock held. */
+struct account *account_charge_locked(struct engine *e, const char *name, int64_t max);
+
+/* Gives one of a's recalls back. engine.lock held. NULL is allowed. */
+void account_release_locked(struct engine *e, struct account *a);
+
 /* ---- recall_route.c ---- */
 
 /* Inspects a file that is to be recalled: 0 it is a stub that can be, 1 its data is there, or a
@@ -26,8 +37,8 @@ void recall_add_waiter(struct recall *r, struct task *t, int64_t job);
 int recall_look(struct engine *e, struct efs *fs, struct file_info *info, struct err *err);
 
 /* A recall of the stub that info describes, with its copies, not in memory yet; path is relative to
- * fs's root. Returns 0 with *out (recall_unref_locked) or a negative code with err. Not under
- * engine.lock. */
+ * fs's root, or NULL: the one that it had when it was archived, if it has none now. Returns 0 with
+ * *out (recall_unref_locked) or a negative code with err. Not under engine.lock. */
 int recall_new(struct engine *e, struct efs *fs, const struct file_info *info, const char *path,
                struct recall **out, struct err *err);
 

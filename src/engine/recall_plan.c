@@ -43,20 +43,22 @@ static int forget(struct engine *e, struct efs *fs, const struct file_info *info
 static void join(struct engine *e, struct recall *r, struct task *t, int64_t job)
 {
     struct recall *dead = NULL;
+    char name[48];
     {
         lock_scope(&e->lock);
         struct recall *old = recall_find_locked(e, &r->key);
         if (old != NULL) {
             recall_add_waiter(old, t, job);
             old->resident = old->resident && (t->options & TASK_RESIDENT) != 0;
+            old->limit = UINT64_MAX;
             recall_unref_locked(r);
             return;
         }
         recall_add_waiter(r, t, job);
         r->resident = (t->options & TASK_RESIDENT) != 0;
-        HASH_ADD(hh, e->recalls, key, sizeof(r->key), r);
-        e->window++;
-        recall_route_locked(e, r, &dead);
+        (void)snprintf(name, sizeof(name), "task %lld", (long long)t->id);
+        r->account = account_charge_locked(e, name, 0);
+        recall_put_locked(e, r, &dead);
     }
     recall_end_list(e, dead);
 }

@@ -88,6 +88,23 @@ static int find_copies(struct engine *e, struct recall *r, struct err *err)
     return rc < 0 ? rc : 0;
 }
 
+/* The absolute path of a file (the caller's), for texts. */
+static char *path_of(struct engine *e, const struct efs *fs, const struct file_info *info,
+                     const char *path)
+{
+    auto_free char *now = NULL;
+    struct catalog_archives a = {0};
+    if (path == NULL && fs_path_of(fs->fs, &info->id, &now, NULL) == 0)
+        path = now;
+    if (path == NULL && catalog_archive_get(e->cat, &info->record.archive, &a, NULL) == 0)
+        path = a.v[0].path;
+    char *text = path != NULL ? xasprintf("%s/%s", fs->conf->path, path)
+                              : xasprintf("%s/(inode %llu)", fs->conf->path,
+                                          (unsigned long long)info->id.ino);
+    catalog_archives_fini(&a);
+    return text;
+}
+
 int recall_new(struct engine *e, struct efs *fs, const struct file_info *info, const char *path,
                struct recall **out, struct err *err)
 {
@@ -95,10 +112,11 @@ int recall_new(struct engine *e, struct efs *fs, const struct file_info *info, c
     r->fs = fs;
     r->id = info->id;
     r->key = recall_key_of(e, fs, &info->id);
-    r->path = xasprintf("%s/%s", fs->conf->path, path);
+    r->path = path_of(e, fs, info, path);
     r->archive = info->record.archive;
     r->size = info->record.size;
     r->created_ns = time_mono_ns();
+    r->limit = UINT64_MAX;
     r->refs = 1;
     r->resident = true;
     int rc = find_copies(e, r, err);
