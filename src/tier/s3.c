@@ -181,7 +181,7 @@ char *s3_key_stem(const struct s3_tier *s, const struct uuid *id, const char *la
     char text[UUID_TEXT];
     bool labelled = label != NULL && label[0] != '\0';
     uuid_format(id, text);
-    return xasprintf("%s%s%s%s/", s->key_prefix, labelled ? label : "", labelled ? "/" : "", text);
+    return xasprintf("%s%s%s%s", s->key_prefix, labelled ? label : "", labelled ? "." : "", text);
 }
 
 /* ---- lanes ---- */

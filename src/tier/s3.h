@@ -83,8 +83,8 @@ typedef int s3_piece_fn(void *arg, const struct s3_piece *piece, struct err *err
  * counted in *foreign (may be NULL). Returns 0, what fn returned, or a negative code. */
 int s3_tier_walk(struct s3_tier *s, s3_piece_fn *fn, void *arg, uint64_t *foreign, struct err *err);
 
-/* Deletes all objects of archive id that s3_tier_walk would give, manifest first. *objects and
- * *bytes (may be NULL) get what was deleted. Returns 0 or a negative code. */
+/* Deletes all objects of archive id that s3_tier_walk would give, what closes it first. *objects
+ * and *bytes (may be NULL) get what was deleted. Returns 0 or a negative code. */
 int s3_tier_purge(struct s3_tier *s, const struct uuid *id, const char *label, uint64_t *objects,
                   uint64_t *bytes, struct err *err);
 

@@ -292,7 +292,8 @@ static int read_sole(struct s3_lane *l, const struct uuid *id, const struct tier
     auto_free char *bucket = NULL;
     const char *key = NULL;
     size_t n = strlen(loc->key);
-    bool sole = n > 2 && strcmp(loc->key + n - 2, "/0") == 0;
+    size_t tail = strlen(S3_SOLE);
+    bool sole = n > tail && strcmp(loc->key + n - tail, S3_SOLE) == 0;
     bool other = strncmp(loc->key, S3_PLAIN_PREFIX, strlen(S3_PLAIN_PREFIX)) == 0;
     if (!sole || other || s3_split_location(loc->key, &bucket, &key, NULL) < 0)
         return LONG_WAY;

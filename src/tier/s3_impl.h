@@ -13,7 +13,9 @@
 #include <pthread.h>
 
 #define S3_FORMAT       "1"
+#define S3_OWN          "firn"        /* the metadata that hold all that is ours */
 #define S3_MANIFEST     "manifest"    /* last component of a manifest's key */
+#define S3_SOLE         ".sole"       /* end of a sole object's key */
 #define S3_MANIFEST_MAX (256UL << 20) /* bytes of one */
 #define S3_EXTENTS_MAX  8192 /* of one chunk; smaller holes are stored as zeros from there */
 #define S3_XXH3         16
@@ -82,20 +84,19 @@ uint64_t s3_chunk_count(uint64_t size, uint64_t chunk_size);
 
 /* ---- metadata (s3_meta.c) and manifest (s3_manifest.c) ---- */
 
-#define S3_FIELDS_MAX 32
+#define S3_FIELDS_MAX 6 /* ours, and what FSx for Lustre calls file-* */
 
-/* User metadata to be sent; values are owned. */
+/* User metadata to be sent; list points into it, so it stays where it is. */
 struct s3_fields {
-    struct store_field list[S3_FIELDS_MAX];
+    struct store_field list[S3_FIELDS_MAX]; /* the first is ours */
     size_t n;
     size_t bytes; /* names with "x-amz-meta-", and values */
+    size_t nown;  /* bytes in own */
+    char own[STORE_META_MAX];
+    char posix[S3_FIELDS_MAX - 1][24]; /* a 64-bit number and "ns" */
 };
 
-/* Frees the values of f; it is empty afterwards. */
-void s3_fields_fini(struct s3_fields *f);
-#define auto_s3_fields __attribute__((cleanup(s3_fields_fini)))
-
-/* The metadata of a chunk object, path and tags as far as they fit. */
+/* The metadata of a chunk object, path and tags as far as they fit. What *f held is gone. */
 void s3_meta_chunk(const struct s3_copy *c, const struct s3_chunk *ch, struct s3_fields *f);
 
 /* The metadata of a sole object, which must hold everything. Returns whether it fits. */
@@ -103,6 +104,25 @@ bool s3_meta_sole(const struct s3_copy *c, const struct s3_chunk *ch, struct s3_
 
 /* The metadata of the manifest of body's n bytes, path as far as it fits. */
 void s3_meta_manifest(const struct s3_copy *c, const char *body, size_t n, struct s3_fields *f);
+
+/* What our metadata of an object say: names and values, as they stand there. */
+#define S3_OWN_MAX 32
+struct s3_own {
+    char *text; /* owned; the list points into it */
+    struct store_field list[S3_OWN_MAX];
+    size_t n;
+};
+
+/* Reads them. Returns 0, or -EBADMSG with err (none, of a newer version, or no such list); end *o
+ * with s3_own_fini in each case. */
+int s3_own_parse(const struct store_reply *r, struct s3_own *o, struct err *err);
+
+/* Frees what o owns. */
+void s3_own_fini(struct s3_own *o);
+#define auto_s3_own __attribute__((cleanup(s3_own_fini)))
+
+/* The value of name, borrowed, or NULL. */
+const char *s3_own_get(const struct s3_own *o, const char *name);
 
 /* Reads the metadata of any object of ours into *c (zeroed by the caller; end it with s3_copy_fini
  * in each case). A sole object gives its chunk too, at bucket and key. Returns 0, or -EBADMSG with
@@ -187,7 +207,7 @@ struct s3_tier {
 /* The bucket that the object n of id goes to; n NULL for the manifest. Borrowed. */
 const char *s3_bucket_for(const struct s3_tier *s, const struct uuid *id, const uint64_t *n);
 
-/* "[key_prefix][label/]<uuid>/": what the keys of a copy begin with; the caller frees. */
+/* "[key_prefix][label.]<uuid>": what the keys of a copy begin with; the caller frees. */
 char *s3_key_stem(const struct s3_tier *s, const struct uuid *id, const char *label);
 
 /* "BUCKET/KEY" in two; *key points into text behind the slash, the caller frees *bucket. Returns 0,
@@ -260,8 +280,8 @@ int s3_send_object(struct s3_worker *w, const struct store_put *put, void *spare
                    struct store_cancel *cancel, struct err *err);
 
 /* Encodes the fill bytes of f and sends them as its chunk; memory is given back. closing: as the
- * sole object of c if its metadata fit. Returns 0 or a negative code; *closed says whether it went
- * as sole object. */
+ * sole object of c if its metadata fit, whose name the chunk gets then. Returns 0 or a negative
+ * code; *closed says whether it went as sole object. */
 int s3_send_chunk(struct s3_worker *w, const struct s3_copy *c, struct s3_filling *f, bool closing,
                   struct store_cancel *cancel, bool *closed, struct err *err);
 

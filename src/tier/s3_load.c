@@ -25,8 +25,10 @@ static bool is_manifest(const char *key)
 static int read_manifest(const struct store_reply *r, const char *text, size_t n, struct s3_copy *c,
                          struct err *err)
 {
-    const char *want = store_reply_meta(r, "firn-xxh3");
-    const char *id = store_reply_meta(r, "firn-archive");
+    auto_s3_own struct s3_own o = {0};
+    bool told = s3_own_parse(r, &o, NULL) == 0; /* metadata may be lost: the manifest says all */
+    const char *want = told ? s3_own_get(&o, "xxh3") : NULL;
+    const char *id = told ? s3_own_get(&o, "archive") : NULL;
     uint8_t sum[DIGEST_MAX];
     char hex[ENCODE_HEX_SIZE(S3_XXH3)];
     char own[UUID_TEXT];

@@ -63,7 +63,7 @@ static int begin_chunk(struct s3_lane *l, uint64_t n, struct err *err)
     struct s3_chunk *ch = xzalloc(sizeof(*ch));
     ch->n = n;
     ch->bucket = xstrdup(s3_bucket_for(s, &c->id, &n));
-    ch->key = xasprintf("%s%llu", stem, (unsigned long long)n);
+    ch->key = xasprintf("%s/%llu", stem, (unsigned long long)n);
     s3_copy_add_chunk(c, ch);
     l->filling.chunk = ch;
     l->filling.fill = 0;
@@ -185,8 +185,8 @@ static int send_manifest(struct s3_lane *l, struct err *err)
     struct s3_copy *c = &l->copy;
     auto_free char *text = s3_manifest_write(c);
     auto_free char *stem = s3_key_stem(l->s, &c->id, c->label);
-    auto_free char *key = xasprintf("%s%s", stem, S3_MANIFEST);
-    auto_s3_fields struct s3_fields meta = {0};
+    auto_free char *key = xasprintf("%s/%s", stem, S3_MANIFEST);
+    struct s3_fields meta;
     s3_meta_manifest(c, text, strlen(text), &meta);
     struct store_put put = {.bucket = s3_bucket_for(l->s, &c->id, NULL),
                             .key = key,
@@ -211,9 +211,12 @@ static int send_sole(struct s3_lane *l, bool *closed, struct err *err)
     }
     struct s3_filling f = l->filling;
     assert(f.chunk != NULL);
+    struct s3_chunk *ch = f.chunk; /* of the copy */
     l->filling = (struct s3_filling){0};
-    will_close(l, f.chunk->bucket, f.chunk->key);
-    return s3_send_chunk(&l->worker, &l->copy, &f, true, &l->cancel, closed, err);
+    int rc = s3_send_chunk(&l->worker, &l->copy, &f, true, &l->cancel, closed, err);
+    if (rc == 0 && *closed)
+        will_close(l, ch->bucket, ch->key);
+    return rc;
 }
 
 static void locate(const struct s3_lane *l, bool sole, struct tier_location *loc)

@@ -130,21 +130,31 @@ static int encode(struct s3_worker *w, const struct s3_copy *c, struct s3_fillin
     return 0;
 }
 
+/* What closes a copy by itself lies beside the folder that chunks would lie in: stores whose
+ * objects are files make none for it, and the two never stand in each other's way. */
+static void name_sole(struct s3_tier *s, const struct s3_copy *c, struct s3_chunk *ch)
+{
+    auto_free char *stem = s3_key_stem(s, &c->id, c->label);
+    free(ch->bucket);
+    free(ch->key);
+    ch->bucket = xstrdup(s3_bucket_for(s, &c->id, NULL));
+    ch->key = xasprintf("%s%s", stem, S3_SOLE);
+}
+
 int s3_send_chunk(struct s3_worker *w, const struct s3_copy *c, struct s3_filling *f, bool closing,
                   struct store_cancel *cancel, bool *closed, struct err *err)
 {
     struct s3_tier *s = w->tier;
     struct s3_chunk *ch = f->chunk;
-    auto_s3_fields struct s3_fields meta = {0};
+    struct s3_fields meta;
     const void *stored = NULL;
     int rc = encode(w, c, f, &stored, err);
     ch->has_stored_xxh3 = true;
     *closed = rc == 0 && closing && s3_meta_sole(c, ch, &meta);
-    if (rc == 0 && !*closed) {
-        s3_fields_fini(&meta);
-        meta.bytes = 0;
+    if (*closed)
+        name_sole(s, c, ch);
+    else if (rc == 0)
         s3_meta_chunk(c, ch, &meta);
-    }
     if (rc == 0) {
         give_back_other(s, f, stored);
         struct memblock *spare = &f->mem[stored == f->mem[0].data ? 1 : 0];

@@ -12,14 +12,18 @@
 
 #define BATCH 64 /* groups whose metadata are read at once */
 
+/* What an object is of its copy; what closes one comes later. */
+enum part { PART_CHUNK, PART_SOLE, PART_MANIFEST };
+
 struct group {
     struct s3_job job;
     struct walk *walk;
     struct s3_found found;
     char *stem; /* all keys of the group begin with it */
     char *label;
-    char *bucket, *key; /* what may close it: the manifest, else chunk 0, else any */
-    bool manifest;
+    char *bucket, *key; /* what may close it: the manifest, else the sole object, else any */
+    enum part closing;  /* what that is */
+    char *other_bucket, *other_key; /* a sole object beside a manifest; NULL */
     uint64_t chunks, chunk_bytes;
     int rc; /* of reading its metadata, when that failed for another reason than what they are */
     struct err err;
@@ -44,6 +48,8 @@ static void group_free(struct group *g)
     free(g->label);
     free(g->bucket);
     free(g->key);
+    free(g->other_bucket);
+    free(g->other_key);
     free(g);
 }
 
@@ -51,36 +57,47 @@ static void group_free(struct group *g)
 
 struct name {
     struct uuid id;
-    size_t stem;  /* bytes of the key before its last component, '/' included */
+    size_t stem;  /* bytes of the key up to the id's end */
     size_t label; /* where the label begins */
     size_t nlabel;
-    bool manifest;
-    bool first; /* chunk 0 */
+    enum part part;
 };
 
-/* "[key_prefix][label/]<uuid>/<n>|manifest" */
+/* Where the id ends that the key of an object of ours holds, and what the object is; 0: none. */
+static size_t parse_end(const char *key, enum part *part)
+{
+    size_t n = strlen(key);
+    const char *last = strrchr(key, '/');
+    if (n > strlen(S3_SOLE) && strcmp(key + n - strlen(S3_SOLE), S3_SOLE) == 0) {
+        *part = PART_SOLE;
+        return n - strlen(S3_SOLE);
+    }
+    if (last == NULL)
+        return 0;
+    size_t digits = strspn(last + 1, "0123456789");
+    *part = strcmp(last + 1, S3_MANIFEST) == 0 ? PART_MANIFEST : PART_CHUNK;
+    bool number = digits > 0 && last[1 + digits] == '\0';
+    return *part == PART_MANIFEST || number ? (size_t)(last - key) : 0;
+}
+
+/* "[key_prefix][label.]<uuid>", then ".sole", "/<n>" or "/manifest" */
 static bool parse_key(const struct s3_tier *s, const char *key, struct name *out)
 {
     size_t prefix = strlen(s->key_prefix);
-    const char *last = strrchr(key, '/');
+    size_t end = parse_end(key, &out->part);
     char id[UUID_TEXT];
-    if (last == NULL || strncmp(key, s->key_prefix, prefix) != 0 ||
-        (size_t)(last - key) < prefix + UUID_TEXT - 1)
+    if (strncmp(key, s->key_prefix, prefix) != 0 || end < prefix + UUID_TEXT - 1)
         return false;
-    const char *at = last - (UUID_TEXT - 1);
-    bool bare = at == key + prefix;
-    if (!bare && at[-1] != '/')
+    size_t at = end - (UUID_TEXT - 1);
+    bool bare = at == prefix;
+    if (!bare && (at < prefix + 2 || key[at - 1] != '.'))
         return false;
-    memcpy(id, at, UUID_TEXT - 1);
+    memcpy(id, key + at, UUID_TEXT - 1);
     id[UUID_TEXT - 1] = '\0';
-    const char *tail = last + 1;
-    size_t digits = strspn(tail, "0123456789");
-    out->manifest = strcmp(tail, S3_MANIFEST) == 0;
-    out->first = strcmp(tail, "0") == 0;
-    out->stem = (size_t)(tail - key);
+    out->stem = end;
     out->label = prefix;
-    out->nlabel = bare ? 0 : (size_t)(at - key) - prefix - 1;
-    return uuid_parse(id, &out->id) == 0 && (out->manifest || (digits > 0 && tail[digits] == '\0'));
+    out->nlabel = bare ? 0 : at - prefix - 1;
+    return uuid_parse(id, &out->id) == 0;
 }
 
 /* ---- what the metadata say ---- */
@@ -112,7 +129,7 @@ static int read_closing(struct s3_worker *w, struct group *g)
     int rc = store_head(w->tier->store, g->bucket, g->key, &l->cancel, &r, &g->err);
     if (rc == 0)
         rc = s3_meta_read(&r, g->bucket, g->key, c, &g->err);
-    if (!g->manifest || (rc != 0 && rc != -EBADMSG))
+    if (g->closing != PART_MANIFEST || (rc != 0 && rc != -EBADMSG))
         return rc;
     bool counted = rc == 0 && c->objects == g->chunks && c->bytes == g->chunk_bytes;
     if (counted && !(c->path_cut && g->walk->full))
@@ -122,6 +139,23 @@ static int read_closing(struct s3_worker *w, struct group *g)
     return rc == 0 && !counted ? check_chunks(w, g, &g->err) : rc;
 }
 
+/* A manifest that is not whole beside a sole object (the copy was lost and made again): that one
+ * may be. Returns whether there is one. */
+static bool try_other(struct group *g)
+{
+    if (g->other_key == NULL)
+        return false;
+    s3_copy_fini(&g->found.copy);
+    free(g->bucket);
+    free(g->key);
+    free(g->location.key);
+    g->bucket = take_ptr(g->other_bucket);
+    g->key = take_ptr(g->other_key);
+    g->closing = PART_SOLE;
+    g->location.key = xasprintf("%s/%s", g->bucket, g->key);
+    return true;
+}
+
 /* Fills in found. What is there but makes no sense is damaged; a store that does not answer ends
  * the walk, so that nothing is taken for garbage by mistake. */
 static void look_at(struct s3_worker *w, struct group *g)
@@ -129,9 +163,11 @@ static void look_at(struct s3_worker *w, struct group *g)
     struct s3_copy *c = &g->found.copy;
     struct s3_piece *p = &g->found.piece;
     int rc = read_closing(w, g);
+    if (rc == -EBADMSG && try_other(g))
+        rc = read_closing(w, g);
     bool ours = rc == 0 && memcmp(&c->id, &p->id, sizeof(p->id)) == 0;
-    p->complete = ours && (g->manifest || c->sole);
-    p->damaged = !p->complete && (g->manifest || rc == -EBADMSG);
+    p->complete = ours && (g->closing == PART_MANIFEST || c->sole);
+    p->damaged = !p->complete && (g->closing != PART_CHUNK || rc == -EBADMSG);
     g->rc = rc < 0 && rc != -EBADMSG ? rc : 0;
     p->fs = c->fs != NULL ? c->fs : "";
     p->location = p->complete ? &g->location : NULL;
@@ -202,8 +238,13 @@ static struct group *group_new(struct walk *w, const char *key, const struct nam
     return g;
 }
 
-static void note_closing(struct group *g, const struct s3_met *o)
+static void note_closing(struct group *g, const struct s3_met *o, enum part part)
 {
+    if (g->closing == PART_SOLE && part == PART_MANIFEST) {
+        g->other_bucket = take_ptr(g->bucket);
+        g->other_key = take_ptr(g->key);
+    }
+    g->closing = part;
     free(g->bucket);
     free(g->key);
     g->bucket = xstrdup(o->bucket);
@@ -237,11 +278,10 @@ static int take_object(void *arg, const struct s3_met *o, struct err *err)
     p->objects++;
     p->bytes += o->size;
     note_age(p, o);
-    if (name.manifest || g->key == NULL || (name.first && !g->manifest))
-        note_closing(g, o);
-    g->manifest = g->manifest || name.manifest;
-    g->chunks += !name.manifest;
-    g->chunk_bytes += name.manifest ? 0 : o->size;
+    if (g->key == NULL || name.part > g->closing)
+        note_closing(g, o, name.part);
+    g->chunks += name.part == PART_CHUNK;
+    g->chunk_bytes += name.part == PART_CHUNK ? o->size : 0;
     return 0;
 }
 
@@ -348,7 +388,7 @@ int s3_tier_find_label(struct s3_tier *s, const char *label, s3_piece_fn *fn, vo
                        struct err *err)
 {
     auto_lane struct s3_lane *l = s3_lane_new(s, store_name(s->store));
-    auto_free char *prefix = xasprintf("%s%s/", s->key_prefix, label);
+    auto_free char *prefix = xasprintf("%s%s.", s->key_prefix, label);
     __attribute__((cleanup(by_age_fini))) struct by_age b = {0};
     struct pieces p = {keep_piece, &b, true};
     int rc = s3_each_found(l, prefix, false, piece_found, &p, NULL, err);
@@ -365,7 +405,7 @@ int s3_tier_find_label(struct s3_tier *s, const char *label, s3_piece_fn *fn, vo
 
 struct purge {
     struct s3_lane *lane;
-    bool manifests; /* only these, or only the others */
+    bool closing; /* only what closes a copy, or only the others */
     uint64_t objects, bytes;
 };
 
@@ -373,7 +413,7 @@ static int purge_object(void *arg, const struct s3_met *o, struct err *err)
 {
     struct purge *p = arg;
     struct name name = {0};
-    if (!parse_key(p->lane->s, o->key, &name) || name.manifest != p->manifests)
+    if (!parse_key(p->lane->s, o->key, &name) || (name.part != PART_CHUNK) != p->closing)
         return 0;
     int rc = store_delete(p->lane->s->store, o->bucket, o->key, &p->lane->cancel, err);
     if (rc < 0)
@@ -388,9 +428,9 @@ int s3_tier_purge(struct s3_tier *s, const struct uuid *id, const char *label, u
 {
     auto_lane struct s3_lane *l = s3_lane_new(s, store_name(s->store));
     auto_free char *stem = s3_key_stem(s, id, label);
-    struct purge p = {.lane = l, .manifests = true};
+    struct purge p = {.lane = l, .closing = true};
     int rc = s3_each_object(l, stem, purge_object, &p, err);
-    p.manifests = false;
+    p.closing = false;
     if (rc == 0)
         rc = s3_each_object(l, stem, purge_object, &p, err);
     if (objects != NULL)

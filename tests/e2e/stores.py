@@ -11,6 +11,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import agree
 import s3pool
 import tap
 from firnsite import Site, program, wait_for
@@ -408,7 +409,7 @@ def put_again(site, key, other, drop=()):
     """A copy of an object under another archive id, as a put of this file system that ended there."""
     client = site.store.boto()
     r = client.get_object(Bucket=s3pool.BUCKET, Key=key)
-    mine = r['Metadata']['firn-archive']
+    mine = agree.own(r['Metadata'])['archive']
     meta = {k: v.replace(mine, other) for k, v in r['Metadata'].items() if k not in drop and k != 'storage_class'}
     client.put_object(Bucket=s3pool.BUCKET, Key=key.replace(mine, other), Metadata=meta,
                       Body=r['Body'].read().replace(mine.encode(), other.encode()))
@@ -425,8 +426,10 @@ def test_gc_deletes_rests_of_puts_but_neither_damaged_copies_nor_those_of_others
     client = site.store.boto()
     r = client.get_object(Bucket=s3pool.BUCKET, Key=chunk)
     meta = {k: v for k, v in r['Metadata'].items() if k != 'storage_class'}
-    client.put_object(Bucket=s3pool.BUCKET, Key=chunk.replace(meta['firn-archive'], foreign), Body=r['Body'].read(),
-                      Metadata={**meta, 'firn-archive': foreign, 'firn-fs': 'elsewhere'})
+    own = agree.own(meta)
+    text = ';'.join(f'{k}={v}' for k, v in {**own, 'archive': foreign, 'fs': 'elsewhere'}.items())
+    client.put_object(Bucket=s3pool.BUCKET, Key=chunk.replace(own['archive'], foreign), Body=r['Body'].read(),
+                      Metadata={**meta, 'firn': text})
     client.put_object(Bucket=s3pool.BUCKET, Key='readme.txt', Body=b'not of firn')
     r = site.firn_json('tier', 'gc', 'store1', '--min-age', '0', '--delete')['payload'][0]
     assert r['deleted'] == 1 and r['garbage'][0]['reason'] == 'incomplete', r

@@ -183,6 +183,11 @@ def lz4_frame(data, size):
     return out.raw[:done]
 
 
+def own(meta):
+    """What firn says of an object: the list in its metadata, as a dictionary."""
+    return dict(item.split('=', 1) for item in meta.get('firn', '').split(';') if item)
+
+
 class S3Store:
     """Copies as chunks in buckets: a manifest that names the chunks, or one object that is all of the copy."""
 
@@ -196,9 +201,9 @@ class S3Store:
         except self.client.exceptions.ClientError:
             return None
         meta = head['Metadata']
-        if meta.get('firn-archive') != str(archive):
+        if own(meta).get('archive') != str(archive):
             return None
-        return StoreEntry(key, int(meta['firn-size']))
+        return StoreEntry(key, int(own(meta)['size']))
 
     def _get(self, bucket, key):
         r = self.client.get_object(Bucket=bucket, Key=key)
@@ -207,8 +212,9 @@ class S3Store:
     def _chunks(self, bucket, key):
         """(bytes, extents) of each chunk."""
         meta, data = self._get(bucket, key)
-        if meta['firn-closes'] == 'sole':
-            yield self._plain(meta['firn-codec'], data, int(meta['firn-plain'])), meta.get('firn-extents')
+        facts = own(meta)
+        if facts['closes'] == 'sole':
+            yield self._plain(facts['codec'], data, int(facts['plain'])), facts.get('extents')
             return
         for chunk in json.loads(data)['chunks']:
             _, stored = self._get(chunk['bucket'], urllib.parse.unquote(chunk['key']))

@@ -7,6 +7,7 @@
 
 What the fake proves, and what it cannot, stands in doc/design/lustre-fake.md. Needs root."""
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -187,8 +188,7 @@ lustre = {{ state_dir = "{self.state}/lustre"; garbage_delay = {self.garbage_del
             return sum(f.startswith('0x') and ':' in f and not f.endswith('.lov') for _, _, fs in os.walk(self.root) for f in fs)
         if self.kind == 'dir':
             return sum(f.endswith('.json') for _, _, fs in os.walk(self.root) for f in fs)
-        ids = {part for _, key in self.objects() for part in key.split('/') if len(part) == 36 and part.count('-') == 4}
-        return len(ids)
+        return len({i for _, key in self.objects() for i in re.findall(r'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}', key)})
 
     def wait_copies(self, n, seconds=30):
         """Waits until collecting has left exactly n copies."""

@@ -26,7 +26,7 @@ LASTING = [f for f in FAULTS if f not in ('lose_entry', 'redirect')]
 BY_STORE = ['flip_request', 'truncate_request', 'empty_ok', 'error_in_200', 'wrong_etag', 'missing_etag', 'repeat', 'not_found',
             'flip_response', 'other_object']
 ARGUMENTS = {'trickle_request': {'rate': 400000}, 'trickle_response': {'rate': 400000}, 'latency': {'seconds': 0.2},
-             'drop_header': {'name': '^x-amz-meta-'}, 'put_header': {'name': 'x-amz-meta-firn-size', 'value': '7'}}
+             'drop_header': {'name': '^x-amz-meta-'}, 'put_header': {'name': 'x-amz-meta-firn', 'value': 'v=1;size=7'}}
 RELEASED, ARCHIVED = 0x4, 0x8
 
 

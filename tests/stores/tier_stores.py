@@ -34,7 +34,7 @@ PASSING = ['cut_before_request', 'cut_request_body', 'cut_after_work', 'cut_resp
            'drop_checksums', 'flip_response', 'truncate_response', 'zero_response']
 # How a fault of the table is made when it needs arguments.
 ARGUMENTS = {'trickle_request': {'rate': 400000}, 'trickle_response': {'rate': 400000}, 'latency': {'seconds': 0.3},
-             'drop_header': {'name': '^x-amz-meta-'}, 'put_header': {'name': 'x-amz-meta-firn-size', 'value': '7'},
+             'drop_header': {'name': '^x-amz-meta-'}, 'put_header': {'name': 'x-amz-meta-firn', 'value': 'v=1;size=7'},
              'redirect': {'to': 'http://127.0.0.1:1/'}}
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A manifest, and metadata of a sole object ("M" and lines NAME=VALUE): what is taken fits together
- * and survives being written and read again; what is refused says why. */
+/* A manifest, and metadata of a sole object ("M" and lines NAME=VALUE, ours as "firn=v=1;..."):
+ * what is taken fits together and survives being written and read again; what is refused says why.
+ */
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "tier/s3_impl.h"
@@ -65,7 +66,7 @@ static void metadata(char *text)
         fields[r.nmeta++] = (struct store_field){line, value};
     }
     qsort(fields, r.nmeta, sizeof(fields[0]), by_name);
-    if (s3_meta_read(&r, "bucket", "key/0", &c, &err) < 0) {
+    if (s3_meta_read(&r, "bucket", "key.sole", &c, &err) < 0) {
         if (err.text[0] == '\0')
             abort();
         return;

@@ -9,7 +9,8 @@ unset AWS_CA_BUNDLE
 s3() { /usr/bin/aws --endpoint-url "$endpoint" "$@"; }
 plain() { case $1 in lz4) lz4 -dc ;; zstd) zstd -dc ;; *) cat ;; esac; }
 if [ "${key##*/}" != manifest ]; then
-    codec=$(s3 s3api head-object --bucket "$bucket" --key "$key" --query 'Metadata."firn-codec"' --output text)
+    codec=$(s3 s3api head-object --bucket "$bucket" --key "$key" --query Metadata.firn --output text |
+        tr ';' '\n' | sed -n 's/^codec=//p')
     s3 s3 cp --quiet "s3://$bucket/$key" - | plain "$codec" >"$out"
     exit
 fi

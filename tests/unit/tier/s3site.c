@@ -202,7 +202,9 @@ void s3site_locate(struct s3site *site, const struct uuid *id, long n,
 {
     char text[UUID_TEXT];
     uuid_format(id, text);
-    auto_free char *tail = n < 0 ? xasprintf("%s/manifest", text) : xasprintf("%s/%ld", text, n);
+    auto_free char *tail = n == SITE_MANIFEST ? xasprintf("%s/manifest", text)
+                           : n == SITE_SOLE   ? xasprintf("%s.sole", text)
+                                              : xasprintf("%s/%ld", text, n);
     struct search s = {.tail = tail, .found_bucket = bucket, .found_key = key};
     assert_int_equal(search_buckets(site, &s), 1);
 }

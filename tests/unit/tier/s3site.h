@@ -49,7 +49,10 @@ int s3site_get(struct tier *t, const struct tier_object *o, const struct tier_lo
 /* Counts the objects below the site's key prefix, in all buckets. */
 unsigned s3site_objects(struct s3site *site);
 
-/* Bucket and key of the n-th chunk of a copy (by walking the buckets); -1: the manifest. Fails the
+#define SITE_MANIFEST (-1L)
+#define SITE_SOLE     (-2L)
+
+/* Bucket and key of the n-th chunk of a copy (by walking the buckets), or of what n says. Fails the
  * test when it is not there. */
 void s3site_locate(struct s3site *site, const struct uuid *id, long n,
                    char bucket[STORE_BUCKET_MAX], char key[STORE_KEY_MAX]);

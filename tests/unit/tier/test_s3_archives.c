@@ -107,7 +107,7 @@ static void a_walk_tells_copies_from_remnants_and_from_what_is_hurt(void **state
     auto_tier_location struct tier_location b = put(site, &large, site->text);
     auto_tier_location struct tier_location c = put(site, &remnant, site->text);
     auto_tier_location struct tier_location d = put(site, &hurt, site->text);
-    drop(site, &remnant.id, -1);
+    drop(site, &remnant.id, SITE_MANIFEST);
     drop(site, &hurt.id, 2);
     auto_free char *alien = xasprintf("%s/not-of-firn/x", site->key_prefix);
     auto_free char *bucket = xstrndup(a.key, strcspn(a.key, "/"));
@@ -124,13 +124,35 @@ static void a_walk_tells_copies_from_remnants_and_from_what_is_hurt(void **state
     assert_int_equal(foreign, 1);
 }
 
+static void a_copy_made_again_in_the_other_form_is_one_copy(void **state)
+{
+    struct s3site *site = *state;
+    struct tier_object o = s3site_object("again", 100);
+    struct tier_xattr much = {"user.much", site->noise, 3000};
+    auto_free uint8_t *back = xzalloc(100);
+    auto_tier_location struct tier_location sole = put(site, &o, site->text);
+    o.xattrs = &much;
+    o.nxattrs = 1;
+    auto_tier_location struct tier_location many = put(site, &o, site->text);
+    struct walk w = {&(struct wanted){o.id, true, false, 3, "", 0}, 1, 0};
+    assert_int_equal(s3_tier_walk(site->s, on_piece, &w, NULL, &site->err), 0);
+    assert_int_equal(s3site_get(site->t, &o, &many, back, &site->err), 0);
+    drop(site, &o.id, 0); /* the sole object is what is left whole */
+    w.list[0].objects = 2;
+    assert_int_equal(s3_tier_walk(site->s, on_piece, &w, NULL, &site->err), 0);
+    assert_int_equal(w.list[0].seen, 2);
+    assert_int_equal(s3site_get(site->t, &o, &sole, back, &site->err), 0);
+    assert_int_equal(s3_tier_purge(site->s, &o.id, NULL, NULL, NULL, &site->err), 0);
+    assert_int_equal(s3site_objects(site), 0);
+}
+
 static void a_walk_over_a_store_that_does_not_answer_fails_and_calls_nothing_garbage(void **state)
 {
     struct s3site *site = *state;
     struct tier_object o = s3site_object("a", 100);
     struct walk w = {0};
     auto_tier_location struct tier_location loc = put(site, &o, site->text);
-    (void)teststore_fault("internal_error method=HEAD key=/0$");
+    (void)teststore_fault("internal_error method=HEAD key=.sole$");
     assert_true(s3_tier_walk(site->s, on_piece, &w, NULL, &site->err) < 0);
     assert_int_equal(w.others, 0);
 }
@@ -402,6 +424,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_walk_tells_copies_from_remnants_and_from_what_is_hurt),
+        T(a_copy_made_again_in_the_other_form_is_one_copy),
         T(a_walk_over_a_store_that_does_not_answer_fails_and_calls_nothing_garbage),
         T(a_walk_sees_the_buckets_of_an_older_count),
         T(a_purge_deletes_all_objects_of_one_id_and_no_other),

@@ -124,7 +124,7 @@ static void a_changed_sole_object_is_never_given(void **state)
     struct copy *c = *state;
     c->o.size = 1000;
     put(c);
-    locate(c, 0);
+    locate(c, SITE_SOLE);
     s3site_change(c->site, c->bucket, c->key, flip);
     assert_bad(c, 0);
     c->loc.block = c->loc.last_block = 0;
@@ -146,7 +146,7 @@ static void without_its_manifest_there_is_no_copy(void **state)
 {
     struct copy *c = *state;
     put(c);
-    locate(c, -1);
+    locate(c, SITE_MANIFEST);
     assert_int_equal(
         store_delete(s3_tier_store(c->site->s), c->bucket, c->key, NULL, &c->site->err), 0);
     assert_int_equal(get(c), TIER_ABSENT);
@@ -158,7 +158,7 @@ static void a_changed_manifest_is_refused(void **state)
 {
     struct copy *c = *state;
     put(c);
-    locate(c, -1);
+    locate(c, SITE_MANIFEST);
     s3site_change(c->site, c->bucket, c->key, flip);
     assert_bad(c, 0);
 }

@@ -154,7 +154,7 @@ static void a_small_file_is_one_object_and_a_large_one_ends_with_its_manifest(vo
     auto_tier_location struct tier_location b = {0};
     assert_int_equal(s3site_put(site, site->t, &small, site->text, &a, &site->err), 0);
     assert_int_equal(s3site_objects(site), 1);
-    assert_string_equal(strrchr(a.key, '/'), "/0");
+    assert_string_equal(strrchr(a.key, '.'), ".sole");
     assert_int_equal(s3site_put(site, site->t, &large, site->text, &b, &site->err), 0);
     assert_int_equal(s3site_objects(site), 5);
     assert_string_equal(strrchr(b.key, '/'), "/manifest");
@@ -244,7 +244,7 @@ static void what_is_stored_encrypted_shows_nothing_of_the_data(void **state)
     site->config.codec = CHUNK_RAW;
     assert_int_equal(s3site_reopen(site), 0);
     assert_int_equal(s3site_put(site, site->t, &o, site->text, &loc, &site->err), 0);
-    s3site_locate(site, &o.id, 0, bucket, key);
+    s3site_locate(site, &o.id, SITE_SOLE, bucket, key);
     assert_int_equal(store_get_small(s3_tier_store(site->s), bucket, key, 5000, &data, &size, NULL,
                                      NULL, &site->err),
                      0);

@@ -78,8 +78,8 @@ static void keys_hold_prefix_label_and_id(void **state)
     assert_int_equal(uuid_parse("6c7d2e2a-0000-4000-8000-000000000001", &id), 0);
     auto_free char *bare = s3_key_stem(s, &id, NULL);
     auto_free char *labelled = s3_key_stem(s, &id, "l/f");
-    assert_string_equal(bare, "p/6c7d2e2a-0000-4000-8000-000000000001/");
-    assert_string_equal(labelled, "p/l/f/6c7d2e2a-0000-4000-8000-000000000001/");
+    assert_string_equal(bare, "p/6c7d2e2a-0000-4000-8000-000000000001");
+    assert_string_equal(labelled, "p/l/f.6c7d2e2a-0000-4000-8000-000000000001");
     buckets_free(s);
 }
 
@@ -122,6 +122,50 @@ static void extents_survive_their_text_and_bad_ones_are_refused(void **state)
     s3_chunk_free(back);
 }
 
+/* f as a store gives it back. */
+static void read_back(struct s3_fields *f, struct s3_own *own)
+{
+    struct err err = {0};
+    struct store_reply r = {.meta = f->list, .nmeta = 1};
+    assert_string_equal(f->list[0].name, S3_OWN);
+    assert_int_equal(s3_own_parse(&r, own, &err), 0);
+}
+
+static void names_of_any_bytes_come_back_from_the_metadata(void **state)
+{
+    char path[] = "a;b=c d%3b\xc3\xa4,\"";
+    struct s3_copy c = {.size = 1, .chunk_size = 1, .mode = 0100644, .path = path};
+    struct s3_chunk ch = {.info = {.plain_size = 1}};
+    struct s3_fields f;
+    auto_s3_own struct s3_own own = {0};
+    (void)state;
+    c.fs = path;
+    s3_meta_chunk(&c, &ch, &f);
+    assert_null(strpbrk(f.list[0].value, " \"")); /* a space would be signed otherwise than sent */
+    read_back(&f, &own);
+    auto_free char *back = s3_pct_decode(s3_own_get(&own, "path"));
+    assert_string_equal(back, path);
+    assert_string_equal(s3_own_get(&own, "v"), "1");
+    assert_string_equal(s3_own_get(&own, "chunk"), "0/1");
+    assert_string_equal(s3_own_get(&own, "plain"), "1");
+}
+
+static void metadata_that_are_no_list_of_ours_are_refused(void **state)
+{
+    static const char *const bad[] = {"",         "1",       "v",          "v=",     "v=2",
+                                      "v=10;a=b", "v=1;",    "v=1;a",      "v=1;=b", "v=1;;a=b",
+                                      "a=b;v=1",  "v=1;v=1", "v=1;a=b;a=c"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct err err = {0};
+        struct store_field field = {S3_OWN, bad[i]};
+        struct store_reply r = {.meta = &field, .nmeta = 1};
+        auto_s3_own struct s3_own own = {0};
+        assert_int_equal(s3_own_parse(&r, &own, &err), -EBADMSG);
+        assert_true(err.text[0] != '\0');
+    }
+}
+
 /* However long the names are, the metadata stay what every store takes. */
 static void metadata_never_exceed_two_kilobytes(void **state)
 {
@@ -132,23 +176,22 @@ static void metadata_never_exceed_two_kilobytes(void **state)
     c.fs = xstrdup("fs1");
     c.label = xstrdup("lustre/fs.1/0x200000401:0x1:0x0");
     for (size_t n = 0; n < sizeof(path) - 1; n += 97) {
-        auto_s3_fields struct s3_fields f = {0};
+        struct s3_fields f;
         size_t bytes = 0;
         memset(path, n % 2 ? 'a' : '\xe4', n);
         path[n] = '\0';
         s3_meta_chunk(&c, &ch, &f);
-        bool cut = false;
-        for (size_t i = 0; i < f.n; i++) {
+        for (size_t i = 0; i < f.n; i++)
             bytes += 11 + strlen(f.list[i].name) + strlen(f.list[i].value);
-            cut = cut || strcmp(f.list[i].name, "firn-path-cut") == 0;
-            if (strcmp(f.list[i].name, "firn-path") == 0) {
-                auto_free char *back = s3_pct_decode(f.list[i].value);
-                assert_non_null(back); /* never cut inside %XX */
-                assert_int_equal(strncmp(back, path, strlen(back)), 0);
-            }
-        }
         assert_true(bytes <= 2048);
-        assert_int_equal(cut, n * (n % 2 ? 1 : 3) > 1500);
+        assert_int_equal(bytes, f.bytes);
+        auto_s3_own struct s3_own own = {0};
+        read_back(&f, &own);
+        assert_int_equal(s3_own_get(&own, "path-cut") != NULL, n * (n % 2 ? 1 : 3) > 1700);
+        const char *text = s3_own_get(&own, "path");
+        auto_free char *back = s3_pct_decode(text != NULL ? text : "");
+        assert_non_null(back); /* never cut inside %XX */
+        assert_int_equal(strncmp(back, path, strlen(back)), 0);
     }
     free(c.fs);
     free(c.label);
@@ -162,6 +205,8 @@ int main(void)
         cmocka_unit_test(keys_hold_prefix_label_and_id),
         cmocka_unit_test(texts_survive_percent_encoding),
         cmocka_unit_test(extents_survive_their_text_and_bad_ones_are_refused),
+        cmocka_unit_test(names_of_any_bytes_come_back_from_the_metadata),
+        cmocka_unit_test(metadata_that_are_no_list_of_ours_are_refused),
         cmocka_unit_test(metadata_never_exceed_two_kilobytes),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
