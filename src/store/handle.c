@@ -83,7 +83,7 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
     return CURL_SEEKFUNC_OK;
 }
 
-/* The handle's data is the wire: connections outlive transfers. */
+/* The handle's data is the line: connections outlive transfers. */
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
     (void)purpose;
@@ -108,16 +108,16 @@ static int on_connected(void *arg, char *peer_ip, char *ip, int peer_port, int p
     return CURL_PREREQFUNC_OK;
 }
 
-static CURLcode set_functions(CURL *e, struct wire *w)
+static CURLcode set_functions(CURL *e, struct line *l)
 {
     CURLcode rc = curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
     rc |= curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
     rc |= curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
     rc |= curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
     rc |= curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open);
-    rc |= curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, w);
+    rc |= curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, l);
     rc |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, on_close);
-    rc |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, w);
+    rc |= curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, l);
     rc |= curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_connected);
     return rc;
 }
@@ -175,12 +175,12 @@ static CURLcode set_request(CURL *e, struct transfer *t)
     return rc;
 }
 
-CURL *wire_handle(struct wire *w)
+CURL *wire_handle(struct line *l)
 {
     CURL *e = curl_easy_init();
     if (e == NULL)
         return NULL;
-    if ((set_wire(e, &w->config) | set_functions(e, w)) == CURLE_OK)
+    if ((set_wire(e, &l->wire->config) | set_functions(e, l)) == CURLE_OK)
         return e;
     curl_easy_cleanup(e);
     return NULL;

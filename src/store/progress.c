@@ -9,17 +9,17 @@
 #include <string.h>
 #include <sys/socket.h>
 
-void wire_socket_opened(struct wire *w, int fd)
+void wire_socket_opened(struct line *l, int fd)
 {
-    if (w->nsockets < WIRE_SOCKETS(&w->config))
-        w->sockets[w->nsockets++] = (struct wire_socket){.fd = fd};
+    if (l->nsockets < LINE_SOCKETS)
+        l->sockets[l->nsockets++] = (struct wire_socket){.fd = fd};
 }
 
-void wire_socket_closed(struct wire *w, int fd)
+void wire_socket_closed(struct line *l, int fd)
 {
-    for (size_t i = 0; i < w->nsockets; i++) {
-        if (w->sockets[i].fd == fd) {
-            w->sockets[i] = w->sockets[--w->nsockets];
+    for (size_t i = 0; i < l->nsockets; i++) {
+        if (l->sockets[i].fd == fd) {
+            l->sockets[i] = l->sockets[--l->nsockets];
             return;
         }
     }
@@ -68,11 +68,11 @@ static uint64_t bytes_moved(const struct transfer *t)
 
 void wire_watch_begin(struct transfer *t, const char *ip, int port)
 {
-    const struct wire *w = t->wire;
+    struct line *l = t->line;
     t->fd = -1;
-    for (size_t i = 0; i < w->nsockets && t->fd < 0; i++) {
-        if (is_socket(&w->sockets[i], ip, port))
-            t->fd = w->sockets[i].fd;
+    for (size_t i = 0; i < l->nsockets && t->fd < 0; i++) {
+        if (is_socket(&l->sockets[i], ip, port))
+            t->fd = l->sockets[i].fd;
     }
     t->watched = true;
     t->moved = t->window_moved = bytes_moved(t);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Inside store: what its files share. A call (call.c) is one request of the API with its tries; a
- * transfer (wire.c) is one try of it, run by the store's I/O thread; a head (head.c) is what the
- * answer's header lines said. Everything of a call lives on its caller's stack.
+ * transfer (wire.c) is one try of it; a head (head.c) is what the answer's header lines said.
+ * Everything of a call lives on its caller's stack and is done by its caller's thread.
  */
 #ifndef STORE_IMPL_H
 #define STORE_IMPL_H
@@ -13,7 +13,6 @@
 
 #include <curl/curl.h>
 #include <pthread.h>
-#include <semaphore.h>
 
 /* ---- head.c: header lines of an answer ---- */
 
@@ -154,9 +153,10 @@ struct signer_input {
 int signer_headers(const struct signer_input *in, const struct creds_value *who,
                    struct curl_slist **list, struct buf *canonical, struct err *err);
 
-/* ---- wire.c: transfers on the I/O thread ---- */
+/* ---- wire.c: transfers, each on its caller's thread ---- */
 
 struct wire;
+struct line;
 
 struct wire_config {
     unsigned connections;
@@ -191,18 +191,18 @@ struct transfer {
     size_t sent; /* how far body was read */
     CURL *easy;
     struct wire *wire;
+    struct line *line;
     struct transfer *next;
-    sem_t ended;  /* the caller waits here */
     int fd;       /* of its connection, -1: unknown */
     bool watched; /* the four below hold: the connection is there */
     uint64_t moved, window_moved;
     int64_t moved_ns, window_ns;
 };
 
-/* Starts the I/O thread. Returns 0 with *out (wire_close), or a negative code. */
+/* Begins without a connection. Returns 0 with *out (wire_close), or a negative code. */
 int wire_open(const struct wire_config *config, struct wire **out, struct err *err);
 
-/* Ends the thread and all connections; no transfer may be under way. NULL is allowed. */
+/* Ends all connections; no transfer may be under way. NULL is allowed. */
 void wire_close(struct wire *w);
 
 /* Runs t to its end, however that is; t->result, t->stalled and t->cancelled tell. Any thread. */

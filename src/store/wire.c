@@ -10,8 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#define TICK_MS  200   /* how often progress is looked at */
-#define SLEEP_MS 60000 /* with nothing to do; a wake-up ends it */
+#define TICK_MS 200 /* how often progress is looked at */
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 
@@ -20,65 +19,80 @@ static void curl_begin(void)
     (void)curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
-static void give_easy(struct wire *w, CURL *easy)
+/* ---- lines ---- */
+
+static void line_free(struct line *l)
 {
-    {
-        lock_scope(&w->lock);
-        if (w->nidle < w->config.connections) {
-            w->idle[w->nidle++] = easy;
-            return;
-        }
-    }
-    curl_easy_cleanup(easy);
+    if (l->easy != NULL)
+        curl_easy_cleanup(l->easy);
+    if (l->multi != NULL)
+        (void)curl_multi_cleanup(l->multi);
+    free(l->place);
+    free(l);
 }
 
-static CURL *take_easy(struct wire *w)
+static struct line *line_new(struct wire *w)
 {
-    {
-        lock_scope(&w->lock);
-        if (w->nidle > 0)
-            return w->idle[--w->nidle];
-    }
-    return wire_handle(w);
-}
-
-/* Ends t: its handle goes back, its caller wakes. */
-static void finish(struct wire *w, struct transfer *t, CURLcode result)
-{
-    curl_off_t up = 0, down = 0;
-    long connects = 0, head = 0;
-    (void)curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &up);
-    (void)curl_easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
-    (void)curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
-    (void)curl_easy_getinfo(t->easy, CURLINFO_HEADER_SIZE, &head);
-    t->up = (uint64_t)up;
-    t->down = (uint64_t)(down + head);
-    t->connected = connects > 0;
-    t->result = result;
-    give_easy(w, take_ptr(t->easy));
-    (void)sem_post(&t->ended); /* from here on t is its caller's */
-}
-
-static void drop(struct wire *w, struct transfer **at, CURLcode result)
-{
-    struct transfer *t = *at;
-    *at = t->next;
-    w->nactive--;
-    (void)curl_multi_remove_handle(w->multi, t->easy);
-    finish(w, t, result);
-}
-
-/* Ends what was cancelled before it began. The list w->waiting is only read under the lock. */
-static struct transfer *next_waiting(struct wire *w)
-{
-    lock_scope(&w->lock);
-    struct transfer *t = w->waiting;
-    if (t == NULL)
+    struct line *l = xzalloc(sizeof(*l));
+    l->wire = w;
+    l->busy = true;
+    l->multi = curl_multi_init();
+    l->easy = l->multi != NULL ? wire_handle(l) : NULL;
+    if (l->easy == NULL) {
+        line_free(l);
         return NULL;
-    w->waiting = t->next;
-    if (w->waiting == NULL)
-        w->waiting_end = &w->waiting;
-    return t;
+    }
+    (void)curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, 1L);
+    return l;
+}
+
+/* Bytes of a URL before its path. */
+static size_t place_of(const char *url)
+{
+    const char *host = strstr(url, "://");
+    const char *slash = host != NULL ? strchr(host + 3, '/') : NULL;
+    return slash != NULL ? (size_t)(slash - url) : strlen(url);
+}
+
+static bool leads_to(const struct line *l, const char *url)
+{
+    size_t n = place_of(url);
+    return l->place != NULL && strncmp(l->place, url, n) == 0 && l->place[n] == '\0';
+}
+
+/* An idle line, if there is one with a connection to where url leads, or no room for a new one. */
+static struct line *take_idle_locked(struct wire *w, const char *url)
+{
+    struct line **at = &w->idle;
+    while (*at != NULL && !leads_to(*at, url))
+        at = &(*at)->next;
+    if (*at == NULL && w->nlines == w->config.connections)
+        at = &w->idle;
+    struct line *l = *at;
+    if (l == NULL)
+        return NULL;
+    *at = l->next;
+    l->busy = true;
+    return l;
+}
+
+static void enqueue_locked(struct wire *w, struct transfer *t)
+{
+    t->next = NULL;
+    *w->waiting_end = t;
+    w->waiting_end = &t->next;
+}
+
+static void dequeue_locked(struct wire *w, struct transfer *t)
+{
+    struct transfer **at = &w->waiting;
+    while (*at != t)
+        at = &(*at)->next;
+    *at = t->next;
+    if (*at == NULL)
+        w->waiting_end = at;
+    if (w->waiting != NULL) /* it may be its turn now */
+        (void)pthread_cond_broadcast(&w->pause);
 }
 
 bool wire_halted(const struct wire *w)
@@ -92,139 +106,139 @@ static bool cancelled(const struct transfer *t)
     return wire_halted(t->wire) || (t->cancel != NULL && atomic_load(&t->cancel->set));
 }
 
-/* Takes cancelled transfers out of those that wait for a connection. */
-static struct transfer *take_cancelled(struct wire *w)
+static void wait_a_tick(struct wire *w)
+{
+    int64_t at = time_mono_ns() + TICK_MS * (NS_PER_SEC / 1000); /* halt_ns wakes nobody */
+    struct timespec until = {.tv_sec = at / NS_PER_SEC, .tv_nsec = at % NS_PER_SEC};
+    (void)pthread_cond_timedwait(&w->pause, &w->lock, &until);
+}
+
+/* A line for t, in turn. Returns false without one: t was cancelled, or there is no memory. */
+static bool take_line(struct wire *w, struct transfer *t)
 {
     lock_scope(&w->lock);
-    for (struct transfer **at = &w->waiting; *at != NULL; at = &(*at)->next) {
-        struct transfer *t = *at;
-        if (!cancelled(t))
-            continue;
-        *at = t->next;
-        if (*at == NULL)
-            w->waiting_end = at;
-        return t;
-    }
-    return NULL;
-}
-
-static void begin(struct wire *w)
-{
-    for (struct transfer *t = take_cancelled(w); t != NULL; t = take_cancelled(w)) {
-        t->cancelled = true;
-        finish(w, t, CURLE_ABORTED_BY_CALLBACK);
-    }
-    while (w->nactive < w->config.connections) {
-        struct transfer *t = next_waiting(w);
-        if (t == NULL)
-            return;
-        if (curl_multi_add_handle(w->multi, t->easy) != CURLM_OK) {
-            finish(w, t, CURLE_OUT_OF_MEMORY);
-            continue;
+    enqueue_locked(w, t);
+    while (!cancelled(t)) {
+        bool turn = w->waiting == t;
+        t->line = turn ? take_idle_locked(w, t->url) : NULL;
+        if (turn && t->line == NULL && w->nlines < w->config.connections) {
+            t->line = line_new(w);
+            if (t->line == NULL)
+                break;
+            w->lines[w->nlines++] = t->line;
         }
-        t->next = w->active;
-        w->active = t;
-        w->nactive++;
+        if (t->line != NULL)
+            break;
+        wait_a_tick(w);
     }
+    dequeue_locked(w, t);
+    return t->line != NULL;
 }
 
-/* Ends those that were cancelled or move no more. */
-static void watch(struct wire *w)
+static void give_line(struct wire *w, struct transfer *t)
 {
-    int64_t now = time_mono_ns();
-    for (struct transfer **at = &w->active; *at != NULL;) {
-        struct transfer *t = *at;
-        if (cancelled(t))
-            t->cancelled = true;
-        else if (wire_stalled(&w->config, t, now))
-            t->stalled = true;
-        if (t->cancelled || t->stalled)
-            drop(w, at, CURLE_ABORTED_BY_CALLBACK);
-        else
-            at = &t->next;
+    struct line *l = take_ptr(t->line);
+    if (!leads_to(l, t->url)) {
+        free(l->place);
+        l->place = xstrndup(t->url, place_of(t->url));
     }
+    lock_scope(&w->lock);
+    l->busy = false;
+    l->next = w->idle;
+    w->idle = l;
+    if (w->waiting != NULL)
+        (void)pthread_cond_broadcast(&w->pause);
 }
 
-static void collect(struct wire *w)
+/* ---- one transfer ---- */
+
+/* Whether curl has come to an end with the line's only handle. */
+static bool is_done(struct line *l, CURLcode *result)
 {
     int left = 0;
-    for (CURLMsg *m = curl_multi_info_read(w->multi, &left); m != NULL;
-         m = curl_multi_info_read(w->multi, &left)) {
+    for (CURLMsg *m = curl_multi_info_read(l->multi, &left); m != NULL;
+         m = curl_multi_info_read(l->multi, &left)) {
         if (m->msg != CURLMSG_DONE)
             continue;
-        CURL *easy = m->easy_handle;
-        CURLcode result = m->data.result; /* m dies with the handle's removal */
-        struct transfer **at = &w->active;
-        while (*at != NULL && (*at)->easy != easy)
-            at = &(*at)->next;
-        if (*at != NULL)
-            drop(w, at, result);
+        *result = m->data.result;
+        return true;
     }
+    return false;
 }
 
-/* At the begin of a round: what comes from here on is seen by it. */
-static bool stopping(struct wire *w)
+/* Moves bytes until t ends, is cancelled or stalls. */
+static CURLcode drive(struct wire *w, struct transfer *t)
 {
-    lock_scope(&w->lock);
-    w->asleep = false;
-    return w->stop;
-}
-
-static void *run(void *arg)
-{
-    struct wire *w = arg;
-    int64_t looked = 0;
-    while (!stopping(w)) {
-        begin(w);
+    struct line *l = t->line;
+    CURLcode result = CURLE_ABORTED_BY_CALLBACK;
+    int64_t looked = time_mono_ns();
+    for (;;) {
         int running = 0;
-        (void)curl_multi_perform(w->multi, &running);
-        collect(w);
+        (void)curl_multi_perform(l->multi, &running);
+        if (is_done(l, &result))
+            return result;
+        t->cancelled = cancelled(t);
         int64_t now = time_mono_ns();
-        if (now - looked >= TICK_MS * (NS_PER_SEC / 1000) || atomic_exchange(&w->woken, false)) {
-            watch(w);
+        if (now - looked >= TICK_MS * (NS_PER_SEC / 1000)) {
+            t->stalled = wire_stalled(&w->config, t, now);
             looked = now;
         }
-        bool more = false;
-        {
-            lock_scope(&w->lock);
-            bool room = w->nactive < w->config.connections;
-            more = w->waiting != NULL && room;
-            w->asleep = !more && room;
-        }
-        if (!more)
-            (void)curl_multi_poll(w->multi, NULL, 0, w->nactive > 0 ? TICK_MS : SLEEP_MS, NULL);
+        if (t->cancelled || t->stalled)
+            return result;
+        (void)curl_multi_poll(l->multi, NULL, 0, TICK_MS, NULL);
     }
-    return NULL;
 }
+
+static void note_facts(struct transfer *t)
+{
+    curl_off_t up = 0, down = 0;
+    long connects = 0, head = 0;
+    (void)curl_easy_getinfo(t->easy, CURLINFO_SIZE_UPLOAD_T, &up);
+    (void)curl_easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+    (void)curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &connects);
+    (void)curl_easy_getinfo(t->easy, CURLINFO_HEADER_SIZE, &head);
+    t->up = (uint64_t)up;
+    t->down = (uint64_t)(down + head);
+    t->connected = connects > 0;
+}
+
+void wire_run(struct wire *w, struct transfer *t)
+{
+    t->wire = w;
+    t->line = NULL;
+    if (!take_line(w, t)) {
+        t->cancelled = cancelled(t);
+        t->result = t->cancelled ? CURLE_ABORTED_BY_CALLBACK : CURLE_OUT_OF_MEMORY;
+        return;
+    }
+    t->easy = t->line->easy;
+    t->result = CURLE_OUT_OF_MEMORY;
+    if (wire_prepare(t) == 0 && curl_multi_add_handle(t->line->multi, t->easy) == CURLM_OK) {
+        t->result = drive(w, t);
+        (void)curl_multi_remove_handle(t->line->multi, t->easy);
+        note_facts(t);
+    }
+    t->easy = NULL;
+    give_line(w, t);
+    head_end(&t->head);
+}
+
+/* ---- the wire ---- */
 
 int wire_open(const struct wire_config *config, struct wire **out, struct err *err)
 {
+    pthread_condattr_t attr;
+    (void)err;
     (void)pthread_once(&curl_once, curl_begin);
     struct wire *w = xzalloc(sizeof(*w));
     w->config = *config;
     w->waiting_end = &w->waiting;
-    w->idle = xzalloc(config->connections * sizeof(CURL *));
-    w->sockets = xzalloc(WIRE_SOCKETS(config) * sizeof(*w->sockets));
-    w->nsockets = 0;
+    w->lines = xzalloc(config->connections * sizeof(*w->lines));
     (void)pthread_mutex_init(&w->lock, NULL);
-    pthread_condattr_t attr;
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&w->pause, &attr);
     (void)pthread_condattr_destroy(&attr);
-    w->multi = curl_multi_init();
-    int rc = w->multi == NULL ? ENOMEM : 0;
-    if (rc == 0) {
-        (void)curl_multi_setopt(w->multi, CURLMOPT_MAXCONNECTS, (long)config->connections);
-        (void)curl_multi_setopt(w->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
-                                (long)config->connections);
-        rc = pthread_create(&w->thread, NULL, run, w);
-        w->started = rc == 0;
-    }
-    if (rc != 0) {
-        wire_close(w);
-        return err_sys(err, rc, "thread of the store");
-    }
     *out = w;
     return 0;
 }
@@ -233,51 +247,12 @@ void wire_close(struct wire *w)
 {
     if (w == NULL)
         return;
-    if (w->started) {
-        {
-            lock_scope(&w->lock);
-            w->stop = true;
-        }
-        (void)curl_multi_wakeup(w->multi);
-        (void)pthread_join(w->thread, NULL);
-    }
-    for (size_t i = 0; i < w->nidle; i++)
-        curl_easy_cleanup(w->idle[i]);
-    if (w->multi != NULL)
-        (void)curl_multi_cleanup(w->multi);
-    free(w->idle);
-    free(w->sockets);
+    for (size_t i = 0; i < w->nlines; i++)
+        line_free(w->lines[i]);
+    free(w->lines);
     (void)pthread_cond_destroy(&w->pause);
     (void)pthread_mutex_destroy(&w->lock);
     free(w);
-}
-
-void wire_run(struct wire *w, struct transfer *t)
-{
-    t->wire = w;
-    t->easy = take_easy(w);
-    if (t->easy == NULL || wire_prepare(t) < 0) {
-        if (t->easy != NULL)
-            curl_easy_cleanup(take_ptr(t->easy));
-        t->result = CURLE_OUT_OF_MEMORY;
-        return;
-    }
-    bool wake = false;
-    (void)sem_init(&t->ended, 0, 0);
-    {
-        lock_scope(&w->lock);
-        t->next = NULL;
-        *w->waiting_end = t;
-        w->waiting_end = &t->next;
-        wake = w->asleep;
-        w->asleep = false; /* one wake-up is enough for all that come until then */
-    }
-    if (wake)
-        (void)curl_multi_wakeup(w->multi);
-    while (sem_wait(&t->ended) < 0) { /* EINTR */
-    }
-    (void)sem_destroy(&t->ended);
-    head_end(&t->head);
 }
 
 static bool is_over(const struct wire *w, const struct store_cancel *c)
@@ -307,12 +282,12 @@ void wire_halt(struct wire *w)
 
 void wire_wake(struct wire *w)
 {
-    {
-        lock_scope(&w->lock);
-        (void)pthread_cond_broadcast(&w->pause);
+    lock_scope(&w->lock);
+    (void)pthread_cond_broadcast(&w->pause);
+    for (size_t i = 0; i < w->nlines; i++) {
+        if (w->lines[i]->busy)
+            (void)curl_multi_wakeup(w->lines[i]->multi);
     }
-    atomic_store(&w->woken, true);
-    (void)curl_multi_wakeup(w->multi);
 }
 
 void transfer_reset(struct transfer *t)
