@@ -57,15 +57,28 @@ void link_answer(struct link *l, const struct link_event *ev, int code);
  * thread. */
 int link_mark(struct link *l, int fd, bool add, struct err *err);
 
-/* All stubs of file system name carry marks: its own mark may go. Any thread. */
-void link_uncover(struct link *l, const char *name);
+/*
+ * All stubs of file system name carry marks in the front's group: the mark of the whole file system
+ * may go. When this was said of all file systems of the front, it is also told to let go of the
+ * groups of fronts that died, and so does this end. front is what link_front said before the walk
+ * began: for another one nothing happens. Any thread.
+ */
+void link_uncover(struct link *l, const char *name, uint64_t front);
+
+/* Which front is there, 0 for none; another number after each time that one was reached. */
+uint64_t link_front(struct link *l);
+
+/* Copies what the front watches, as last told, to fs[max]; returns how many there are. */
+size_t link_filesystems(struct link *l, struct link_fs *fs, size_t max);
 
 /* For status. */
 struct link_status {
+    size_t groups; /* held: 1, more while those of dead fronts are still needed */
     bool attached;
     bool pre_access;       /* how: FAN_OPEN_PERM and FAN_PRE_ACCESS, or FAN_OPEN_PERM alone */
     uint64_t attached_sum; /* how often a front was reached */
 };
+/* Fills *out. Any thread. */
 void link_status(struct link *l, struct link_status *out);
 
 #endif

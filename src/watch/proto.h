@@ -33,7 +33,7 @@
 enum watch_type {
     WATCH_ATTACH = 1, /* engine: here I am. 0 to 3 descriptors: groups of fronts that died */
     WATCH_HELLO,      /* front: abilities in flags (WATCH_CAN_*); value: marks of a group that was
-                         kept over a restart, 0 for a new one; descriptor: dup of the group in which
+                         kept over a restart, 0 for a new one; count: how many FS follow; descriptor: dup of the group in which
                          new marks go */
     WATCH_FS,         /* front: name, path's device in dev, flags WATCH_FS_*; code 0 or why not */
     WATCH_EVENT,      /* front: seq, flags WATCH_OP_*, tid, offset, count; descriptor: the file,
