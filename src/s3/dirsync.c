@@ -3,13 +3,22 @@
 
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "base/timefmt.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#define KNOWN_NS NS_PER_SEC /* a device may be mounted again as another file system */
 
 /* A directory that somebody waits for. begun and done count its syncs; a waiter needs the first one
  * that begins after it came. */
@@ -24,10 +33,19 @@ struct entry {
     int rc; /* of the last sync that ended */
 };
 
+/* What is known of a file system. */
+struct known {
+    struct known *next;
+    dev_t dev;
+    int64_t asked_ns; /* monotonic */
+    bool ordered;
+};
+
 struct dirsync {
     pthread_mutex_t lock;
     pthread_cond_t ended;
     struct entry *entries;
+    struct known *known;
 };
 
 struct dirsync *dirsync_new(void)
@@ -42,9 +60,65 @@ void dirsync_free(struct dirsync *d)
 {
     if (d == NULL)
         return;
+    while (d->known != NULL) {
+        struct known *k = d->known;
+        d->known = k->next;
+        free(k);
+    }
     (void)pthread_cond_destroy(&d->ended);
     (void)pthread_mutex_destroy(&d->lock);
     free(d);
+}
+
+/* An ext4 may have no journal: then each inode is written for itself. The kernel shows the thread
+ * that writes it (fs/ext4/sysfs.c), by the name of the device. */
+static bool ext4_has_journal(dev_t dev)
+{
+    char link[64];
+    char device[256];
+    char path[320];
+    (void)snprintf(link, sizeof link, "/sys/dev/block/%u:%u", major(dev), minor(dev));
+    ssize_t n = readlink(link, device, sizeof device - 1);
+    if (n <= 0)
+        return false;
+    device[n] = '\0';
+    const char *slash = strrchr(device, '/');
+    (void)snprintf(path, sizeof path, "/sys/fs/ext4/%s/journal_task",
+                   slash != NULL ? slash + 1 : device);
+    auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char first = '\0';
+    return fd >= 0 && read(fd, &first, 1) == 1 && first >= '0' && first <= '9';
+}
+
+static bool is_ordered(int fd, dev_t dev)
+{
+    struct statfs fs;
+    if (fstatfs(fd, &fs) != 0)
+        return false;
+    return fs.f_type == XFS_SUPER_MAGIC || (fs.f_type == EXT4_SUPER_MAGIC && ext4_has_journal(dev));
+}
+
+bool dirsync_ordered(struct dirsync *d, int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return false;
+    lock_scope(&d->lock);
+    struct known *k = d->known;
+    while (k != NULL && k->dev != st.st_dev)
+        k = k->next;
+    int64_t now = time_mono_ns();
+    if (k != NULL && now - k->asked_ns < KNOWN_NS)
+        return k->ordered;
+    if (k == NULL) {
+        k = xzalloc(sizeof *k);
+        k->dev = st.st_dev;
+        k->next = d->known;
+        d->known = k;
+    }
+    k->asked_ns = now;
+    k->ordered = is_ordered(fd, st.st_dev);
+    return k->ordered;
 }
 
 static struct entry *enter_locked(struct dirsync *d, const struct stat *st)

@@ -141,10 +141,7 @@ int store_sync_attributes(struct s3_call *c, struct err *err)
     auto_close int dir = beneath_reopen_dir(c->dir);
     if (dir < 0)
         return err_sys(err, -dir, "open the bucket's directory");
-    struct statfs fs;
-    if (fstatfs(dir, &fs) != 0)
-        return err_sys(err, errno, "look at the bucket's file system");
-    if (fs.f_type != EXT4_SUPER_MAGIC && fs.f_type != XFS_SUPER_MAGIC)
+    if (!dirsync_ordered(c->ops->sync, dir))
         return syncfs(dir) == 0 ? 0 : err_sys(err, errno, "sync the bucket's file system");
     /* One ordered journal: whoever commits a later change commits ours. */
     auto_close int fd = beneath_open(dir, SYNC_FILE, O_RDWR | O_CREAT, OBJECT_MODE);

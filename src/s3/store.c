@@ -351,14 +351,26 @@ static bool finish(struct s3_call *c, struct store *s, const struct beneath_plac
     return true;
 }
 
+/* Data and attributes before the name: on disk, or (under an ordered journal) the data on disk and
+ * the attributes in the journal, whose commit with the name commits them. */
+static int settle(struct s3_call *c, struct store *s)
+{
+    const unsigned all =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    if (dirsync_ordered(c->ops->sync, s->fd))
+        return sync_file_range(s->fd, 0, 0, all) == 0 ? 0 : -errno;
+    return fsync(s->fd) == 0 ? 0 : -errno;
+}
+
 bool store_commit(struct s3_call *c, struct store *s, const char *key, const struct cond_write *w,
                   enum store_points points, char *etag)
 {
     bool put = points == STORE_PUT;
     struct err err = {0};
     crash_point(put ? CRASH_put_written : CRASH_multipart_assembled);
-    if (fsync(s->fd) != 0) {
-        fault_reply(c, err_sys(&err, errno, "make the object durable"), &err);
+    int rc = settle(c, s);
+    if (rc < 0) {
+        fault_reply(c, err_sys(&err, -rc, "make the object durable"), &err);
         return false;
     }
     if (put)
