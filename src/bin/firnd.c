@@ -2,9 +2,9 @@
 /* firnd, the engine's daemon: wiring of configuration, engine, schedules and control socket. */
 #include "base/cleanup.h"
 #include "base/crash.h"
-#include "base/io.h"
 #include "base/log.h"
 #include "base/notify.h"
+#include "base/pidlock.h"
 #include "conf/conf.h"
 #include "ctl/ops.h"
 #include "engine/engine.h"
@@ -20,7 +20,6 @@
 #include <pwd.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -214,36 +213,6 @@ static void prepare_signals(sigset_t *waited)
     (void)pthread_sigmask(SIG_BLOCK, waited, NULL);
 }
 
-static void read_pid(int fd, char *out, size_t cap)
-{
-    ssize_t n = io_pread_full(fd, out, cap - 1, 0);
-    out[n > 0 ? (size_t)n : 0] = '\0';
-    out[strcspn(out, "\n")] = '\0';
-}
-
-/* Holds run_dir's lock file until the process ends. */
-static int take_lock(struct daemon *d, struct err *err)
-{
-    char path[PATH_MAX];
-    char pid[32];
-    int rc = io_mkdirs(d->conf->run_dir, 0755, err);
-    if (rc != 0)
-        return err_wrap(err, rc, "run_dir");
-    (void)snprintf(path, sizeof(path), "%s/" LOCK_NAME, d->conf->run_dir);
-    auto_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0)
-        return err_sys(err, errno, "lock file %s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        read_pid(fd, pid, sizeof(pid));
-        return err_set(err, -EBUSY, "firnd is running already: process %s holds %s", pid, path);
-    }
-    int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-    if (ftruncate(fd, 0) != 0 || io_pwrite_full(fd, pid, (size_t)n, 0) != 0)
-        return err_sys(err, errno, "lock file %s", path);
-    d->lock_fd = take_fd(fd);
-    return 0;
-}
-
 /* ---- start and stop ---- */
 
 static int run_policy(void *ctx, const cJSON *args, void (*event)(void *arg, cJSON *event),
@@ -286,7 +255,7 @@ static int start_server(struct daemon *d, struct err *err)
 
 static int start(struct daemon *d, struct err *err)
 {
-    int rc = take_lock(d, err);
+    int rc = pidlock_take(d->conf->run_dir, LOCK_NAME, "firnd", &d->lock_fd, err);
     if (rc == 0)
         rc = engine_start(d->conf, &d->app.engine, err);
     if (rc != 0)
