@@ -63,13 +63,23 @@ int watch_kernel_open(bool open_only, struct watch_kernel *k, struct err *err)
     return take_fd(group);
 }
 
-uint64_t watch_kernel_marks(int group)
+/* "fanotify ino:22c sdev:800001 mflags:0 mask:..." for an inode, "fanotify sdev:800001 ..." */
+static void count_mark(const char *line, uint32_t sdev, struct watch_marks *n)
+{
+    unsigned of = 0;
+    if (sscanf(line, "fanotify ino:%*x sdev:%x", &of) == 1)
+        n->files += sdev == 0 || of == sdev;
+    else if (sscanf(line, "fanotify sdev:%x", &of) == 1 && (sdev == 0 || of == sdev))
+        n->whole = true;
+}
+
+struct watch_marks watch_kernel_marks(int group, uint32_t sdev)
 {
     char line[512];
-    uint64_t n = 0;
+    struct watch_marks n = {0};
     auto_fclose FILE *f = open_fdinfo(group);
     while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-        n += strncmp(line, "fanotify ino:", 13) == 0 || strncmp(line, "fanotify sdev:", 14) == 0;
+        count_mark(line, sdev, &n);
     return n;
 }
 
@@ -93,22 +103,34 @@ bool watch_kernel_same(int a, int b)
     return a == b || (flags >= 0 && flag_follows(a, b, flags));
 }
 
-static int mark(int group, unsigned how, const struct watch_kernel *k, int fd)
+static int mark(int group, unsigned how, uint64_t mask, int fd)
 {
     char path[64];
-    if (fanotify_mark(group, how, k->mask, fd, NULL) == 0)
+    if (fanotify_mark(group, how, mask, fd, NULL) == 0)
         return 0;
     if (errno != EBADF || fcntl(fd, F_GETFD) < 0)
         return -errno;
     /* O_PATH */
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    return fanotify_mark(group, how, k->mask, AT_FDCWD, path) == 0 ? 0 : -errno;
+    return fanotify_mark(group, how, mask, AT_FDCWD, path) == 0 ? 0 : -errno;
+}
+
+/* Without FAN_ONDIR and FAN_EVENT_ON_CHILD a directory raises no FAN_OPEN_PERM. */
+int watch_canary_put(int group, int fd)
+{
+    return mark(group, FAN_MARK_ADD | FAN_MARK_ONLYDIR, FAN_OPEN_PERM, fd);
+}
+
+/* To take a bit away that is not set changes nothing, and fails where no mark is. */
+bool watch_canary_is_there(int group, int fd)
+{
+    return mark(group, FAN_MARK_REMOVE, FAN_ACCESS_PERM, fd) == 0;
 }
 
 static int change_mark(int group, unsigned what, const struct watch_kernel *k, int fd, bool add,
                        struct err *err)
 {
-    int rc = mark(group, what | (add ? FAN_MARK_ADD : FAN_MARK_REMOVE), k, fd);
+    int rc = mark(group, what | (add ? FAN_MARK_ADD : FAN_MARK_REMOVE), k->mask, fd);
     if (rc == 0 || (!add && rc == -ENOENT))
         return 0;
     if (rc == -EOPNOTSUPP || rc == -ENODEV)

@@ -26,6 +26,9 @@
 #define FAN_DENY_ERRNO(err) (FAN_DENY | ((((uint32_t)(err)) & 0xff) << 24))
 #endif
 
+/* A file with this attribute is a stub (doc/design/file.md). */
+#define WATCH_XATTR_STUB "security.bpf.firn.stub"
+
 /* What this kernel can do. */
 struct watch_kernel {
     bool pre_access; /* FAN_PRE_ACCESS and errno in answers (6.14); else FAN_OPEN_PERM alone */
@@ -48,9 +51,26 @@ int watch_kernel_open(bool open_only, struct watch_kernel *k, struct err *err);
  */
 void watch_kernel_probe(int group, bool open_only, struct watch_kernel *k);
 
-/* The inodes and file systems that carry a mark of the group; a million take seconds. Any thread.
+/* Marks of a group on one file system. */
+struct watch_marks {
+    uint64_t files; /* inodes */
+    bool whole;     /* the file system itself */
+};
+
+/*
+ * Counts the marks of group on the superblock sdev (as mountinfo has it: major << 20 | minor; 0:
+ * on all). Read from fdinfo; a million take seconds. Any thread.
  */
-uint64_t watch_kernel_marks(int group);
+struct watch_marks watch_kernel_marks(int group, uint32_t sdev);
+
+/*
+ * A mark that raises no event: it goes when the file system of directory fd is unmounted for good,
+ * and so tells that what is mounted now is what was marked. Returns 0 or a negative code.
+ */
+int watch_canary_put(int group, int fd);
+
+/* Whether directory fd (O_PATH will do) carries a canary of group. */
+bool watch_canary_is_there(int group, int fd);
 
 /* Whether two descriptors are of one group (a dup, also one that came through a socket). Any
  * thread. */

@@ -14,7 +14,9 @@
  *     ── UNCOVER name ───────────────────────>  all its stubs carry marks of their own
  *     <── FS ────────────────────────────────
  *
- * The newest connection is firnd; an older one is closed. Nobody ever waits for an answer to a
+ * The newest connection is firnd; an older one is closed. When a file system was mounted anew the
+ * front hangs up: firnd comes again, walks again, and an UNCOVER for what it walked before is lost
+ * with the connection. Nobody ever waits for an answer to a
  * message while holding up events.
  */
 #ifndef WATCH_PROTO_H
@@ -32,16 +34,15 @@
 
 enum watch_type {
     WATCH_ATTACH = 1, /* engine: here I am. 0 to 3 descriptors: groups of fronts that died */
-    WATCH_HELLO,      /* front: abilities in flags (WATCH_CAN_*); value: marks of a group that was
-                         kept over a restart, 0 for a new one; count: how many FS follow; descriptor: dup of the group in which
-                         new marks go */
-    WATCH_FS,         /* front: name, path's device in dev, flags WATCH_FS_*; code 0 or why not */
-    WATCH_EVENT,      /* front: seq, flags WATCH_OP_*, tid, offset, count; descriptor: the file,
-                         O_RDONLY, never to be written */
-    WATCH_ANSWER,     /* engine: seq, code 0 let it go on, else the errno for it (positive) */
-    WATCH_UNCOVER,    /* engine: name; the mark of the whole file system may go */
-    WATCH_COVER,      /* engine: name; put it back (stubs may be unmarked: a restore of a disk) */
-    WATCH_RETIRE,     /* engine: adopted groups are needed no more (all stubs are in the new one) */
+    WATCH_HELLO,  /* front: abilities in flags (WATCH_CAN_*, WATCH_KEPT); count: how many FS follow;
+                     descriptor: dup of the group in which new marks go */
+    WATCH_FS,     /* front: name, path's device in dev, flags WATCH_FS_*; code 0 or why not */
+    WATCH_EVENT,  /* front: seq, flags WATCH_OP_*, tid, offset, count; descriptor: the file,
+                     O_RDONLY, never to be written */
+    WATCH_ANSWER, /* engine: seq, code 0 let it go on, else the errno for it (positive) */
+    WATCH_UNCOVER, /* engine: name; the mark of the whole file system may go */
+    WATCH_COVER,   /* engine: name; put it back (stubs may be unmarked: a restore of a disk) */
+    WATCH_RETIRE,  /* engine: adopted groups are needed no more (all stubs are in the new one) */
 };
 
 /* WATCH_HELLO */

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "lib/loopfs.h"
 #include "watch/kernel.h"
+#include "watch/mount.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -153,14 +154,14 @@ static void a_mark_of_the_file_system_stops_all_its_readers(void **state)
     (void)close(make("d"));
     auto_close int dir = open(L.mnt, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(watch_mark_fs(G, &K, dir, true, &E), 0);
-    assert_int_equal(watch_kernel_marks(G), 1);
+    assert_true(watch_kernel_marks(G, 0).whole);
     pid_t pid = start_reader("d");
     answer_next(FAN_OPEN_PERM, ENOSPC);
     assert_int_equal(outcome(pid), ENOSPC);
     assert_int_equal(watch_mark_fs(G, &K, dir, false, &E), 0);
     assert_int_equal(watch_mark_fs(G, &K, dir, false, &E), 0);
     assert_int_equal(outcome(start_reader("d")), 0);
-    assert_int_equal(watch_kernel_marks(G), 0);
+    assert_false(watch_kernel_marks(G, 0).whole);
 }
 
 static void a_kernel_before_6_14_is_imitated(void **state)
@@ -191,7 +192,6 @@ static void a_group_from_elsewhere_is_known_by_what_it_can(void **state)
     watch_kernel_probe(G, true, &got);
     assert_false(got.pre_access);
     assert_int_equal(got.mask, FAN_OPEN_PERM);
-    assert_int_equal(watch_kernel_marks(G), 0);
 }
 
 static void a_dup_is_the_same_group_and_another_is_not(void **state)
@@ -214,6 +214,76 @@ static void tmpfs_is_refused_with_a_text(void **state)
     assert_true(fd >= 0);
     assert_int_equal(watch_mark_fs(G, &K, fd, true, &E), -EOPNOTSUPP);
     assert_non_null(strstr(E.text, "ext4, XFS and btrfs can be watched"));
+}
+
+static uint32_t sdev_of_mount(void)
+{
+    struct mount_at at;
+    assert_int_equal(mount_look(L.mnt, &at, &E), 0);
+    assert_true(at.root);
+    assert_string_equal(at.type, kind);
+    return at.sdev;
+}
+
+static void marks_are_counted_for_each_file_system(void **state)
+{
+    (void)state;
+    auto_close int f1 = make("m1"), f2 = make("m2");
+    uint32_t sdev = sdev_of_mount();
+    assert_int_equal(watch_kernel_marks(G, sdev).files, 0);
+    assert_int_equal(watch_mark_file(G, &K, f1, true, &E), 0);
+    assert_int_equal(watch_mark_file(G, &K, f2, true, &E), 0);
+    struct watch_marks n = watch_kernel_marks(G, sdev);
+    assert_int_equal(n.files, 2);
+    assert_false(n.whole);
+    assert_int_equal(watch_kernel_marks(G, sdev ^ 1).files, 0);
+    auto_close int dir = open(L.mnt, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(watch_mark_fs(G, &K, dir, true, &E), 0);
+    assert_true(watch_kernel_marks(G, sdev).whole);
+    assert_false(watch_kernel_marks(G, sdev ^ 1).whole);
+    assert_int_equal(watch_mark_fs(G, &K, dir, false, &E), 0);
+    assert_int_equal(watch_mark_file(G, &K, f1, false, &E), 0);
+    assert_int_equal(watch_mark_file(G, &K, f2, false, &E), 0);
+}
+
+static bool canary_is_there(void)
+{
+    auto_close int dir = open(L.mnt, O_PATH | O_CLOEXEC);
+    return watch_canary_is_there(G, dir);
+}
+
+static void a_canary_raises_nothing_and_goes_with_the_mount(void **state)
+{
+    (void)state;
+    assert_false(canary_is_there());
+    {
+        auto_close int dir = open(L.mnt, O_PATH | O_CLOEXEC);
+        assert_int_equal(watch_canary_put(G, dir), 0);
+    }
+    assert_true(canary_is_there());
+    assert_true(canary_is_there());
+    (void)close(make("n"));
+    assert_int_equal(outcome(start_reader("n")), 0);
+    auto_closedir DIR *d = opendir(L.mnt);
+    assert_non_null(readdir(d));
+    (void)closedir(take_ptr(d));
+    loopfs_remount(&L);
+    assert_false(canary_is_there());
+    assert_int_equal(watch_kernel_marks(G, 0).files, 0);
+}
+
+/* The kernel would refuse the reader when the event's descriptor could not be opened. */
+static void a_file_of_more_than_2_gib_can_be_watched(void **state)
+{
+    (void)state;
+    auto_close int fd = make("big");
+    assert_int_equal(ftruncate(fd, 3LL << 30), 0);
+    assert_int_equal(watch_mark_file(G, &K, fd, true, &E), 0);
+    pid_t pid = start_reader("big");
+    answer_next(FAN_OPEN_PERM, 0);
+    answer_next(FAN_PRE_ACCESS, 0);
+    assert_int_equal(outcome(pid), 0);
+    assert_int_equal(watch_mark_file(G, &K, fd, false, &E), 0);
 }
 
 static int up(void **state)
@@ -246,6 +316,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_group_from_elsewhere_is_known_by_what_it_can),
         cmocka_unit_test(a_dup_is_the_same_group_and_another_is_not),
         cmocka_unit_test(tmpfs_is_refused_with_a_text),
+        cmocka_unit_test(marks_are_counted_for_each_file_system),
+        cmocka_unit_test(a_file_of_more_than_2_gib_can_be_watched),
+        cmocka_unit_test(a_canary_raises_nothing_and_goes_with_the_mount),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, up, down);
