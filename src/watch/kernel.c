@@ -147,6 +147,13 @@ int watch_mark_file(int group, const struct watch_kernel *k, int fd, bool add, s
     return change_mark(group, FAN_MARK_INODE, k, fd, add, err);
 }
 
+int watch_mark_at(int group, const struct watch_kernel *k, int dirfd, const char *name)
+{
+    return fanotify_mark(group, FAN_MARK_ADD | FAN_MARK_DONT_FOLLOW, k->mask, dirfd, name) == 0
+               ? 0
+               : -errno;
+}
+
 int watch_mark_fs(int group, const struct watch_kernel *k, int fd, bool add, struct err *err)
 {
     return change_mark(group, FAN_MARK_FILESYSTEM, k, fd, add, err);

@@ -81,6 +81,10 @@ bool watch_kernel_same(int a, int b);
  * (-EOPNOTSUPP: a file system without FAN_PRE_ACCESS, such as tmpfs). Any thread. */
 int watch_mark_file(int group, const struct watch_kernel *k, int fd, bool add, struct err *err);
 
+/* Adds the mark of a stub to name in the directory dirfd, without opening the file; a symbolic link
+ * is not followed. Returns 0 or a negative errno value (-ENOENT: no such name). Any thread. */
+int watch_mark_at(int group, const struct watch_kernel *k, int dirfd, const char *name);
+
 /* The same for the whole file system that fd (a directory of a mount, perhaps detached) lies on.
  * On btrfs all subvolumes are one file system here. */
 int watch_mark_fs(int group, const struct watch_kernel *k, int fd, bool add, struct err *err);

@@ -384,6 +384,16 @@ int link_mark(struct link *l, int fd, bool add, struct err *err)
     return rc;
 }
 
+int link_mark_at(struct link *l, int dirfd, const char *name)
+{
+    if (link_front(l) == 0)
+        return -ENOTCONN;
+    (void)pthread_rwlock_rdlock(&l->groups_lock);
+    int rc = watch_mark_at(l->groups[0], &l->kernel, dirfd, name);
+    (void)pthread_rwlock_unlock(&l->groups_lock);
+    return rc;
+}
+
 /* Notes that name was walked. Returns whether all are now. lock held. */
 static bool walked_locked(struct link *l, const char *name)
 {

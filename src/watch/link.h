@@ -57,6 +57,10 @@ void link_answer(struct link *l, const struct link_event *ev, int code);
  * thread. */
 int link_mark(struct link *l, int fd, bool add, struct err *err);
 
+/* Marks name in the directory dirfd, which is not opened for it and not followed. Returns 0,
+ * -ENOTCONN, or another negated errno value (-ENOENT: it is gone). Any thread. */
+int link_mark_at(struct link *l, int dirfd, const char *name);
+
 /*
  * All stubs of file system name carry marks in the front's group: the mark of the whole file system
  * may go. When this was said of all file systems of the front, it is also told to let go of the

@@ -22,7 +22,7 @@ extern char **environ;
 #define NOLOGFLUSH 2U
 
 /* xfs wants 300 MiB, btrfs a little over 100; the image is sparse. */
-#define IMAGE_BYTES (320LL << 20)
+#define IMAGE_BYTES (320ULL << 20)
 
 static void die(const char *what, const char *name)
 {
@@ -68,6 +68,12 @@ static void make_fs(struct loopfs *l, const char *features)
 
 void loopfs_up(struct loopfs *l, const char *type, const char *features)
 {
+    loopfs_up_sized(l, type, features, IMAGE_BYTES);
+}
+
+void loopfs_up_sized(struct loopfs *l, const char *type, const char *features,
+                     unsigned long long bytes)
+{
     l->type = type;
     (void)snprintf(l->dir, sizeof(l->dir), "/tmp/firn-loopfs-XXXXXX");
     if (mkdtemp(l->dir) == NULL)
@@ -75,7 +81,7 @@ void loopfs_up(struct loopfs *l, const char *type, const char *features)
     (void)snprintf(l->image, sizeof(l->image), "%s/image", l->dir);
     (void)snprintf(l->mnt, sizeof(l->mnt), "%s/mnt", l->dir);
     int fd = open(l->image, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0 || ftruncate(fd, IMAGE_BYTES) < 0 || mkdir(l->mnt, 0755) < 0)
+    if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0 || mkdir(l->mnt, 0755) < 0)
         die("make", l->image);
     (void)close(fd);
     make_fs(l, features);

@@ -18,6 +18,10 @@ struct loopfs {
  * words without spaces separated by one space). */
 void loopfs_up(struct loopfs *l, const char *type, const char *features);
 
+/* The same with an image of so many bytes (sparse). */
+void loopfs_up_sized(struct loopfs *l, const char *type, const char *features,
+                     unsigned long long bytes);
+
 /* Unmounts (waiting for the device to be free) and mounts again. */
 void loopfs_remount(struct loopfs *l);
 

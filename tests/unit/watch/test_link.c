@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "lib/watchpeer.h"
 #include "watch/link.h"
 
 #include <errno.h>
@@ -19,15 +20,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 static struct {
-    char dir[64], path[96];
-    int listener, sock, group;
-    struct watch_kernel kernel;
+    struct watchpeer peer;
     struct link *link;
     pthread_mutex_t lock;
     struct link_event events[16];
@@ -76,57 +74,32 @@ static void await(const size_t *n, size_t want)
 
 /* ---- the front ---- */
 
-static void listen_here(void)
-{
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    (void)snprintf(a.sun_path, sizeof(a.sun_path), "%s", S.path);
-    (void)unlink(S.path);
-    S.listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    assert_true(S.listener >= 0);
-    assert_int_equal(bind(S.listener, (struct sockaddr *)&a, sizeof(a)), 0);
-    assert_int_equal(listen(S.listener, 4), 0);
-}
-
-/* Receives one message, at most 5 s; returns its type. */
 static uint32_t receive(struct watch_msg *m, int *fds, size_t *nfds)
 {
-    struct pollfd p = {.fd = S.sock, .events = POLLIN};
-    assert_int_equal(poll(&p, 1, 5000), 1);
-    assert_int_equal(watch_recv(S.sock, m, fds, nfds), 1);
-    return m->type;
-}
-
-/* Accepts firnd; gives the groups that it brings. */
-static size_t accept_firnd(int *groups)
-{
-    struct watch_msg m;
-    size_t n = 0;
-    struct pollfd p = {.fd = S.listener, .events = POLLIN};
-    assert_int_equal(poll(&p, 1, 5000), 1);
-    S.sock = accept4(S.listener, NULL, NULL, SOCK_CLOEXEC);
-    assert_true(S.sock >= 0);
-    assert_int_equal(receive(&m, groups, &n), WATCH_ATTACH);
-    return n;
+    return watchpeer_receive(&S.peer, m, fds, nfds);
 }
 
 static void say(uint32_t type, const char *name, uint32_t flags, uint64_t seq, int fd)
 {
-    struct watch_msg m = {.type = type, .flags = flags, .seq = seq, .count = 2, .tid = 17};
+    struct watch_msg m = {.type = type, .flags = flags, .seq = seq, .tid = 17};
     (void)snprintf(m.name, sizeof(m.name), "%s", name);
-    assert_int_equal(watch_send(S.sock, &m, &fd, fd >= 0 ? 1 : 0), 0);
+    watchpeer_say(&S.peer, &m, fd);
 }
 
 static void greet(void)
 {
-    say(WATCH_HELLO, "", 0, 0, S.group);
-    say(WATCH_FS, "fs1", WATCH_FS_MOUNTED | WATCH_FS_COVERED, 0, -1);
-    say(WATCH_FS, "fs2", WATCH_FS_MOUNTED | WATCH_FS_COVERED, 0, -1);
+    static const char *const names[] = {"fs1", "fs2"};
+    watchpeer_greet(&S.peer, names, 2);
+}
+
+static size_t accept_firnd(int *groups)
+{
+    return watchpeer_accept(&S.peer, groups);
 }
 
 static void hang_up(void)
 {
-    (void)close(S.sock);
-    S.sock = -1;
+    watchpeer_hang_up(&S.peer);
 }
 
 static void begin(void)
@@ -144,16 +117,8 @@ static int up(void **state)
     (void)state;
     memset(&S, 0, sizeof(S));
     (void)pthread_mutex_init(&S.lock, NULL);
-    S.sock = -1;
-    (void)snprintf(S.dir, sizeof(S.dir), "/tmp/firn-link-XXXXXX");
-    if (mkdtemp(S.dir) == NULL)
-        return -1;
-    (void)snprintf(S.path, sizeof(S.path), "%s/watch.sock", S.dir);
-    S.group = watch_kernel_open(true, &S.kernel, &err);
-    if (S.group < 0)
-        return -1;
-    listen_here();
-    return link_start(S.path, &hooks, &S.link, &err);
+    watchpeer_up(&S.peer, true);
+    return link_start(S.peer.path, &hooks, &S.link, &err);
 }
 
 static int down(void **state)
@@ -161,22 +126,18 @@ static int down(void **state)
     char file[128];
     (void)state;
     link_stop(S.link);
-    if (S.sock >= 0)
-        (void)close(S.sock);
-    (void)close(S.listener);
-    (void)close(S.group);
     for (size_t i = 0; i < S.nevents; i++)
         (void)close(S.events[i].fd);
-    (void)unlink(S.path);
-    (void)snprintf(file, sizeof(file), "%s/stub", S.dir);
+    (void)snprintf(file, sizeof(file), "%s/stub", S.peer.dir);
     (void)unlink(file);
-    return rmdir(S.dir);
+    watchpeer_down(&S.peer);
+    return 0;
 }
 
 static int make_file(void)
 {
     char file[128];
-    (void)snprintf(file, sizeof(file), "%s/stub", S.dir);
+    (void)snprintf(file, sizeof(file), "%s/stub", S.peer.dir);
     int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     return fd;
@@ -245,18 +206,18 @@ static void a_mark_makes_an_opener_wait_in_the_fronts_group(void **state)
     pid_t pid = fork();
     if (pid == 0) {
         char file[128];
-        (void)snprintf(file, sizeof(file), "%s/stub", S.dir);
+        (void)snprintf(file, sizeof(file), "%s/stub", S.peer.dir);
         _exit(open(file, O_RDONLY | O_CLOEXEC) < 0 ? 1 : 0);
     }
-    struct pollfd p = {.fd = S.group, .events = POLLIN};
+    struct pollfd p = {.fd = S.peer.group, .events = POLLIN};
     assert_int_equal(poll(&p, 1, 5000), 1);
-    assert_int_equal(read(S.group, &e, sizeof(e)), sizeof(e));
-    assert_int_equal(watch_answer(S.group, &S.kernel, e.fd, EIO), 0);
+    assert_int_equal(read(S.peer.group, &e, sizeof(e)), sizeof(e));
+    assert_int_equal(watch_answer(S.peer.group, &S.peer.kernel, e.fd, EIO), 0);
     (void)close(e.fd);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(WEXITSTATUS(status), 1);
     assert_int_equal(link_mark(S.link, fd, false, &err), 0);
-    assert_int_equal(watch_kernel_marks(S.group, 0).files, 0);
+    assert_int_equal(watch_kernel_marks(S.peer.group, 0).files, 0);
 }
 
 static void the_next_front_is_given_the_group_and_old_answers_stay_behind(void **state)
@@ -273,7 +234,7 @@ static void the_next_front_is_given_the_group_and_old_answers_stay_behind(void *
     await(&S.nlost, 1);
     assert_int_equal(link_front(S.link), 0);
     assert_int_equal(accept_firnd(groups), 1);
-    assert_true(watch_kernel_same(groups[0], S.group));
+    assert_true(watch_kernel_same(groups[0], S.peer.group));
     (void)close(groups[0]);
     greet();
     await(&S.nattached, 2);
@@ -297,9 +258,9 @@ static void groups_of_dead_fronts_are_kept_until_all_is_walked(void **state)
     uint64_t before = link_front(S.link);
     hang_up();
     await(&S.nlost, 1);
-    int old = S.group;
-    S.group = watch_kernel_open(true, &S.kernel, &err); /* a front that found no group */
-    assert_true(S.group >= 0);
+    int old = S.peer.group;
+    S.peer.group = watch_kernel_open(true, &S.peer.kernel, &err); /* a front that found no group */
+    assert_true(S.peer.group >= 0);
     assert_int_equal(accept_firnd(groups), 1);
     assert_true(watch_kernel_same(groups[0], old));
     (void)close(groups[0]);
@@ -350,7 +311,7 @@ static void a_front_that_talks_nonsense_is_left(void **state)
     hang_up();
     assert_int_equal(accept_firnd(groups), 1);
     (void)close(groups[0]);
-    assert_int_equal(send(S.sock, "x", 1, 0), 1);
+    assert_int_equal(send(S.peer.sock, "x", 1, 0), 1);
     hang_up();
     assert_int_equal(accept_firnd(groups), 1);
     (void)close(groups[0]);
