@@ -238,7 +238,7 @@ void refill_settle(struct engine *e, struct recall *list)
     {
         lock_scope(&e->lock); /* whoever joins later gets what was decided here */
         DL_FOREACH (list, r)
-            r->drop = r->resident;
+            r->drop = r->resident || file_refill_is_cut(r->refill);
     }
     DL_FOREACH (list, r)
         commit_one(r);

@@ -62,8 +62,11 @@ enum file_note {
                                  resident; no archive id */
     FILE_NOTE_TOUCHED,        /* state migrated: the mtime differs, no block has data; recallable,
                                  and the new mtime stays */
-    FILE_NOTE_STUB_CHANGED,   /* state migrated: size differs, or mtime differs and there is data:
-                                 somebody wrote to or truncated the stub; never overwritten */
+    FILE_NOTE_STUB_CUT,       /* state migrated: size differs, no block has data: truncated and
+                                 not written to; a refill brings as much of the old data as fits,
+                                 and ends resident */
+    FILE_NOTE_STUB_CHANGED,   /* state migrated: mtime or size differ and there is data: somebody
+                                 wrote to the stub; never overwritten */
     FILE_NOTE_INTERRUPTED,    /* state migrated: a release or refill did not finish; file_repair */
     FILE_NOTE_MARKER_STALE,   /* marker without a migrated record; file_repair removes it */
     FILE_NOTE_MARKER_MISSING, /* migrated record without marker; file_repair sets it */
@@ -138,15 +141,23 @@ int file_snapshot_unchanged(int fd, const struct file_snapshot *snap, struct err
 int file_set_premigrated(const struct fs *fs, int fd, const struct uuid *archive,
                          struct file_snapshot *snap, struct err *err);
 
-/* Removes record and marker of the file open as fd: its data on disk is the truth. Only for a file
- * whose data is there, or whose stub an administrator gives up. Durable after the next fs_sync.
- * Returns 0 or a negative code with err set. */
+/* Removes record, marker and the guard's mark of the file open as fd (not O_PATH): its data on disk
+ * is the truth. Only for a file whose data is there, or whose stub an administrator gives up.
+ * Durable after the next fs_sync. Returns 0 or a negative code with err set. */
 int file_set_resident(const struct fs *fs, int fd, struct err *err);
 
-/* Writes record r (identity filled in from fd) and sets or removes the marker to match its state:
- * for rebuilding a damaged record from the catalogue. Durable after the next fs_sync. Returns 0 or
- * a negative code with err set. */
+/* Writes record r (identity filled in from fd) and sets or removes marker and the guard's mark to
+ * match its state: for rebuilding a damaged record from the catalogue. Durable after the next
+ * fs_sync. Returns 0 or a negative code with err set. */
 int file_write_record(const struct fs *fs, int fd, const struct file_record *r, struct err *err);
+
+/*
+ * Takes the guard's mark away from the file open as fd if it is no stub and nobody is releasing it:
+ * for a mark that is there in vain. fd must be a true descriptor (an event's is one), which keeps
+ * releases that begin meanwhile from getting their lease. Returns 0 (whether or not the mark went),
+ * or a negative code with err set.
+ */
+int file_unguard(struct fs *fs, int fd, struct err *err);
 
 struct file_release_opts {
     uint64_t min_size; /* smaller files give FILE_TOO_SMALL; an empty file always does */
@@ -156,9 +167,10 @@ struct file_release_opts {
 struct file_release;
 
 /*
- * Begins to release the premigrated file that id names: opens it, takes a write lease (so nobody
- * has it open, and whoever opens it waits), checks that it is unchanged since it was archived
- * (record; and also ctime when expect is given), writes the marker and the record "migrated".
+ * Begins to release the premigrated file that id names: opens it, has it marked by the guard of fs
+ * (file/guard.h; its failure is returned), takes a write lease (so nobody has it open, and whoever
+ * opens it waits), checks that it is unchanged since it was archived (record; and also ctime when
+ * expect is given), writes the marker and the record "migrated".
  * opts may be NULL (all defaults: no minimum, shared refused). Nothing is punched yet. Returns 0
  * with *out, which file_release_commit or file_release_abort frees; or FILE_IN_USE, FILE_CHANGED,
  * FILE_GONE, FILE_IMMUTABLE, FILE_SHARED, FILE_TOO_SMALL, FILE_NOT_PREMIGRATED, FILE_IS_MIGRATED,
@@ -184,21 +196,27 @@ struct file_refill;
 
 /*
  * Begins to bring back the data of the stub that id names, archived as archive. A refill that was
- * interrupted begins anew. Returns 0 with *out, which file_refill_commit or file_refill_abort
- * frees; or FILE_GONE, FILE_NOT_MIGRATED, FILE_CHANGED (somebody wrote to or truncated the stub),
+ * interrupted begins anew. Of a stub that was truncated (FILE_NOTE_STUB_CUT) the first bytes come
+ * back, as many as both sizes have: file_refill_is_cut. Returns 0 with *out, which
+ * file_refill_commit or file_refill_abort frees; or FILE_GONE, FILE_NOT_MIGRATED, FILE_CHANGED
+ * (somebody wrote to the stub),
  * FILE_OTHER_ARCHIVE, FILE_IN_USE (a lease is in the way; try again), FILE_BUSY, FILE_IMMUTABLE; or
  * a negative code with err set.
  */
 int file_refill_begin(struct fs *fs, const struct file_id *id, const struct uuid *archive,
                       struct file_refill **out, struct err *err);
 
-/* The number of bytes that the file will have: what was archived. */
+/* The number of bytes that come back: what was archived, or less of a stub that was cut. */
 uint64_t file_refill_size(const struct file_refill *r);
 
+/* Whether the stub was cut: then the file ends resident, and what was archived is garbage. */
+bool file_refill_is_cut(const struct file_refill *r);
+
 /*
- * Writes len bytes at offset off (bytes; any order, holes are left out; off + len at most the
- * size). Returns 0, FILE_CHANGED when somebody else changed the file meanwhile (abort then), or a
- * negative code with err set (-ENOSPC, -EDQUOT: abort, try again later).
+ * Writes len bytes at offset off (bytes; any order, holes are left out; off + len at most what was
+ * archived; of a cut stub the bytes beyond file_refill_size are left out). Returns 0, FILE_CHANGED
+ * when somebody else changed the file meanwhile (abort then), or a negative code with err set
+ * (-ENOSPC, -EDQUOT: abort, try again later).
  */
 int file_refill_write(struct file_refill *r, uint64_t off, const void *data, size_t len,
                       struct err *err);
@@ -209,7 +227,8 @@ int file_refill_finish_data(struct file_refill *r, struct err *err);
 
 /*
  * Makes the data durable unless an fs_sync since file_refill_finish_data has, then sets the file to
- * state end (FILE_PREMIGRATED, or FILE_RESIDENT: no record is kept), removes the marker, frees r.
+ * state end (FILE_PREMIGRATED, or FILE_RESIDENT: no record is kept), removes the marker and the
+ * guard's mark, frees r.
  * durable: also syncs the new state; else the caller's next fs_sync does, and only then may the
  * recall be called done. Returns 0, FILE_CHANGED, or a negative code with err set; in both cases
  * the file is still a stub.
@@ -221,7 +240,8 @@ int file_refill_commit(struct file_refill *r, enum file_state end, bool durable,
 void file_refill_abort(struct file_refill *r);
 
 /*
- * Puts right what a crash left of the file open as fd (for writing, O_RDWR, no refill going on):
+ * Puts right what a crash left of the file open as fd (for writing, O_RDWR, no refill going on).
+ * What stays a stub is marked by the guard first, so a guard that cannot is a failure:
  *  - a release that was marked but not finished: the punch is completed, mtime restored
  *    (if somebody has the file open: only mtime and marker; it stays migrated, a recall is due);
  *  - a refill that did not finish: stays migrated, what was written is punched, mtime restored;

@@ -7,6 +7,7 @@
 #define FILE_IMPL_H
 
 #include "file/file.h"
+#include "file/guard.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -28,7 +29,26 @@ struct fs {
     int sync_errno; /* of number sync_failed */
     bool syncing;
     struct file_refill *refills[FILE_REFILL_LISTS]; /* going on in this process, by inode number */
+    struct file_guarded *releases;                  /* the same of releases */
+    struct file_guard guard;                        /* mark NULL: none; set before threads */
 };
+
+/* A release that is going on: its file's mark stays. */
+struct file_guarded {
+    struct file_id id;
+    struct file_guarded *next;
+};
+
+/* Enters g among the releases of fs; false when the file is being released already. */
+bool file_guard_enter(struct fs *fs, struct file_guarded *g);
+void file_guard_leave(struct fs *fs, struct file_guarded *g);
+
+/* Has the guard of fs mark or unmark the file open as fd; 0 without a guard. Returns 0 or a
+ * negative code with err set. */
+int file_guard_mark(const struct fs *fs, int fd, bool add, struct err *err);
+
+/* Record and marker go; the guard's mark stays. Returns 0 or a negative code with err set. */
+int file_clear_record(int fd, struct err *err);
 
 #define NS 1000000000LL
 /* Punches go to a multiple of this beyond the size: the tail block must go too. */

@@ -39,7 +39,8 @@ const char *file_note_text(enum file_note n)
         [FILE_NOTE_COPIED] = "carries the state record of another file",
         [FILE_NOTE_DAMAGED] = "state record is damaged or missing",
         [FILE_NOTE_TOUCHED] = "modification time was set while migrated",
-        [FILE_NOTE_STUB_CHANGED] = "written to or truncated while migrated",
+        [FILE_NOTE_STUB_CUT] = "truncated while migrated",
+        [FILE_NOTE_STUB_CHANGED] = "written to while migrated",
         [FILE_NOTE_INTERRUPTED] = "a release or recall did not finish",
         [FILE_NOTE_MARKER_STALE] = "stub marker on a file that is no stub",
         [FILE_NOTE_MARKER_MISSING] = "stub marker is missing",
@@ -81,6 +82,15 @@ static void judge_premigrated(struct file_info *i, bool same)
         i->note = FILE_NOTE_MARKER_STALE;
 }
 
+/* A stub of another size than was archived. */
+static enum file_note judge_cut(const struct file_info *i, int fd)
+{
+    const unsigned refill = FILE_RECORD_REFILLING | FILE_RECORD_CUT;
+    if ((i->record.flags & refill) == refill)
+        return FILE_NOTE_INTERRUPTED;
+    return all_hole(fd) ? FILE_NOTE_STUB_CUT : FILE_NOTE_STUB_CHANGED;
+}
+
 static void judge_migrated(struct file_info *i, int fd, bool same_size, bool same)
 {
     if (!same_size && i->st.st_size == 0) { /* cut to nothing: no byte of it can be read wrong */
@@ -89,7 +99,9 @@ static void judge_migrated(struct file_info *i, int fd, bool same_size, bool sam
         return;
     }
     i->state = FILE_MIGRATED;
-    if (!same_size || written_after_mark(i, fd, same))
+    if (!same_size || (i->record.flags & FILE_RECORD_CUT) != 0)
+        i->note = judge_cut(i, fd);
+    else if (written_after_mark(i, fd, same))
         i->note = FILE_NOTE_STUB_CHANGED;
     else if (i->record.flags != 0)
         i->note = FILE_NOTE_INTERRUPTED;

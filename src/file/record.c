@@ -11,7 +11,7 @@
 static const uint8_t magic[4] = {'F', 'I', 'R', 'N'};
 
 enum { VERSION = 1, CRC_AT = 56 };
-#define KNOWN_FLAGS (FILE_RECORD_RELEASING | FILE_RECORD_REFILLING)
+#define KNOWN_FLAGS (FILE_RECORD_RELEASING | FILE_RECORD_REFILLING | FILE_RECORD_CUT)
 
 static void put32(uint8_t *p, uint32_t v)
 {

@@ -35,6 +35,9 @@ enum file_state {
  * the file's mtime is firn's own doing and proves no change. */
 #define FILE_RECORD_RELEASING 1U /* between marking and the end of the release */
 #define FILE_RECORD_REFILLING 2U /* a refill has begun; any part of the data may be there */
+/* The stub was truncated before its data came back; a refill brings what is left of it. The file's
+ * size is its own then, mtime_ns is what it had when that was noticed. */
+#define FILE_RECORD_CUT 4U
 
 struct file_record {
     enum file_state state; /* FILE_PREMIGRATED or FILE_MIGRATED */

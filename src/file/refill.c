@@ -20,6 +20,7 @@ struct file_refill {
     struct file_id id;
     int fd;
     struct file_record record; /* migrated; flags as on the file */
+    uint64_t size;             /* of the file */
     bool foreign;              /* the record is another file's: do not keep it */
     bool changed;              /* somebody else wrote */
     bool finished;
@@ -91,15 +92,18 @@ static int prepare(struct file_refill *r, const struct file_info *i, struct err 
 {
     file_caps_get(r->fd, &r->caps);
     r->record = i->record;
-    r->record.flags = FILE_RECORD_REFILLING;
+    r->record.flags = FILE_RECORD_REFILLING | (i->record.flags & FILE_RECORD_CUT);
+    if (i->note == FILE_NOTE_STUB_CUT)
+        r->record.flags |= FILE_RECORD_CUT;
+    r->size = (uint64_t)i->st.st_size;
     r->foreign = i->note == FILE_NOTE_COPIED;
-    if (r->foreign || i->note == FILE_NOTE_TOUCHED)
+    if (r->foreign || i->note == FILE_NOTE_TOUCHED || i->note == FILE_NOTE_STUB_CUT)
         r->record.mtime_ns = file_time_ns(&i->st.st_mtim);
     int rc = i->marker ? 0 : file_put_marker(r->fd, true, err);
     if (rc == 0)
         rc = file_put_record(r->fd, &r->record, err);
     if (rc == 0 && i->note == FILE_NOTE_INTERRUPTED) {
-        rc = file_punch_all(r->fd, r->record.size);
+        rc = file_punch_all(r->fd, r->size);
         if (rc < 0)
             rc = err_sys(err, -rc, "punch what an interrupted recall left");
     }
@@ -139,7 +143,12 @@ int file_refill_begin(struct fs *fs, const struct file_id *id, const struct uuid
 
 uint64_t file_refill_size(const struct file_refill *r)
 {
-    return r->record.size;
+    return r->size < r->record.size ? r->size : r->record.size;
+}
+
+bool file_refill_is_cut(const struct file_refill *r)
+{
+    return (r->record.flags & FILE_RECORD_CUT) != 0;
 }
 
 /* Nobody else may have written: size and mtime are as this refill left them. */
@@ -148,7 +157,7 @@ static int check_own(struct file_refill *r, struct err *err)
     struct stat st;
     if (fstat(r->fd, &st) < 0)
         return err_sys(err, errno, "stat of inode %llu", (unsigned long long)r->id.ino);
-    if ((uint64_t)st.st_size != r->record.size || file_time_ns(&st.st_mtim) != r->record.mtime_ns)
+    if ((uint64_t)st.st_size != r->size || file_time_ns(&st.st_mtim) != r->record.mtime_ns)
         r->changed = true;
     return r->changed ? FILE_CHANGED : 0;
 }
@@ -161,6 +170,9 @@ int file_refill_write(struct file_refill *r, uint64_t off, const void *data, siz
                        "recall to inode %llu: %zu bytes at %llu go beyond its %llu bytes",
                        (unsigned long long)r->id.ino, len, (unsigned long long)off,
                        (unsigned long long)r->record.size);
+    uint64_t most = file_refill_size(r);
+    if (file_refill_is_cut(r))
+        len = off >= most ? 0 : len < most - off ? len : (size_t)(most - off);
     int rc = check_own(r, err);
     if (rc != 0 || len == 0)
         return rc;
@@ -187,8 +199,8 @@ int file_refill_finish_data(struct file_refill *r, struct err *err)
 
 static int set_state(struct file_refill *r, enum file_state end, struct err *err)
 {
-    if (end == FILE_RESIDENT || r->foreign)
-        return file_set_resident(r->fs, r->fd, err);
+    if (end == FILE_RESIDENT || r->foreign || file_refill_is_cut(r))
+        return file_clear_record(r->fd, err);
     struct file_record done = r->record;
     done.state = FILE_PREMIGRATED;
     done.flags = 0;
@@ -209,6 +221,11 @@ static int commit(struct file_refill *r, enum file_state end, bool durable, stru
     rc = set_state(r, end, err);
     if (rc == 0 && durable && fsync(r->fd) < 0)
         rc = err_sys(err, errno, "sync of inode %llu", (unsigned long long)r->id.ino);
+    /* Last, since from here on nothing turns it into a stub again. The data is durable and the
+     * state says so to who looks; a crash that forgets the state forgets the mark too. A mark that
+     * stays costs an event. */
+    if (rc == 0)
+        (void)file_guard_mark(r->fs, r->fd, false, NULL);
     return rc;
 }
 
@@ -236,10 +253,10 @@ void file_refill_abort(struct file_refill *r)
     bool clean =
         file_put_marker(r->fd, true, NULL) == 0 && file_put_record(r->fd, &r->record, NULL) == 0;
     if (clean && !r->changed)
-        clean = file_punch_all(r->fd, r->record.size) == 0 &&
+        clean = file_punch_all(r->fd, r->size) == 0 &&
                 file_put_mtime(r->fd, r->record.mtime_ns, NULL) == 0;
     if (clean) {
-        r->record.flags = 0;
+        r->record.flags &= FILE_RECORD_CUT;
         (void)file_put_record(r->fd, &r->record, NULL);
     }
     refill_free(r);

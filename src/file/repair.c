@@ -21,18 +21,20 @@ static int repair_interrupted(struct fs *fs, int fd, const struct file_info *i, 
 {
     if (file_is_refilling(fs, &i->id))
         return 0;
-    int rc = i->marker ? 0 : file_put_marker(fd, true, err);
+    int rc = file_guard_mark(fs, fd, true, err);
+    if (rc == 0 && !i->marker)
+        rc = file_put_marker(fd, true, err);
     if (rc == 0 && (i->record.flags & FILE_RECORD_RELEASING) != 0) {
         rc = finish_release(fd, i, err);
     } else if (rc == 0) {
-        rc = file_punch_all(fd, i->record.size);
+        rc = file_punch_all(fd, (uint64_t)i->st.st_size);
         if (rc < 0)
             rc = err_sys(err, -rc, "punch what an interrupted recall left");
     }
     if (rc == 0)
         rc = file_put_mtime(fd, i->record.mtime_ns, err);
     struct file_record r = i->record;
-    r.flags = 0;
+    r.flags &= FILE_RECORD_CUT;
     if (rc == 0)
         rc = file_put_record(fd, &r, err);
     (void)fcntl(fd, F_SETLEASE, F_UNLCK);
@@ -43,10 +45,14 @@ static int repair(struct fs *fs, int fd, const struct file_info *i, struct err *
 {
     if (i->note == FILE_NOTE_INTERRUPTED)
         return repair_interrupted(fs, fd, i, err);
-    if (i->note == FILE_NOTE_MARKER_MISSING)
-        return file_put_marker(fd, true, err);
-    if (i->marker && i->state != FILE_MIGRATED)
-        return file_put_marker(fd, false, err);
+    if (i->note == FILE_NOTE_MARKER_MISSING) {
+        int rc = file_guard_mark(fs, fd, true, err);
+        return rc < 0 ? rc : file_put_marker(fd, true, err);
+    }
+    if (i->marker && i->state != FILE_MIGRATED) {
+        int rc = file_put_marker(fd, false, err);
+        return rc < 0 ? rc : file_unguard(fs, fd, err);
+    }
     return 0;
 }
 

@@ -71,15 +71,20 @@ int file_set_premigrated(const struct fs *fs, int fd, const struct uuid *archive
     return 0;
 }
 
-int file_set_resident(const struct fs *fs, int fd, struct err *err)
+int file_clear_record(int fd, struct err *err)
 {
-    (void)fs;
     int rc = file_put_marker(fd, false, err);
     if (rc < 0)
         return rc;
     if (fremovexattr(fd, FILE_XATTR_RECORD) < 0 && errno != ENODATA)
         return err_sys(err, errno, "remove the state record");
     return 0;
+}
+
+int file_set_resident(const struct fs *fs, int fd, struct err *err)
+{
+    int rc = file_clear_record(fd, err);
+    return rc < 0 ? rc : file_guard_mark(fs, fd, false, err);
 }
 
 int file_write_record(const struct fs *fs, int fd, const struct file_record *r, struct err *err)
@@ -94,11 +99,16 @@ int file_write_record(const struct fs *fs, int fd, const struct file_record *r, 
     own.ino = id.ino;
     own.gen = id.gen;
     bool stub = r->state == FILE_MIGRATED;
-    /* The marker is there before the record says migrated, and goes after it says otherwise. */
-    if (stub && (rc = file_put_marker(fd, true, err)) < 0)
-        return rc;
-    rc = file_put_record(fd, &own, err);
+    /* Mark and marker are there before the record says migrated, and go after it says otherwise. */
+    if (stub)
+        rc = file_guard_mark(fs, fd, true, err);
+    if (rc == 0 && stub)
+        rc = file_put_marker(fd, true, err);
+    if (rc == 0)
+        rc = file_put_record(fd, &own, err);
     if (rc == 0 && !stub)
         rc = file_put_marker(fd, false, err);
+    if (rc == 0 && !stub)
+        rc = file_guard_mark(fs, fd, false, err);
     return rc;
 }

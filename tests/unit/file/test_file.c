@@ -508,16 +508,89 @@ static void a_written_stub_is_never_overwritten(void **state)
     EXPECT("w1", FILE_RESIDENT, FILE_NOTE_NONE);
 }
 
-static void a_truncated_stub_is_named_and_an_emptied_one_is_resident(void **state)
+static void an_emptied_stub_is_resident(void **state)
 {
     (void)state;
     struct uuid archive;
-    struct file_id id = make_stub("t1", 100000, 2, &archive);
+    (void)make_stub("t1", 100000, 2, &archive);
     assert_int_equal(truncate(path_of(&S, "t1"), 5000), 0);
-    EXPECT("t1", FILE_MIGRATED, FILE_NOTE_STUB_CHANGED);
-    assert_int_equal(refill(&S, &id, &archive, 2, FILE_PREMIGRATED), FILE_CHANGED);
+    EXPECT("t1", FILE_MIGRATED, FILE_NOTE_STUB_CUT);
     assert_int_equal(truncate(path_of(&S, "t1"), 0), 0);
     EXPECT("t1", FILE_RESIDENT, FILE_NOTE_DIRTY);
+}
+
+static void a_truncated_stub_gets_its_first_bytes_and_is_resident(void **state)
+{
+    (void)state;
+    struct uuid archive;
+    struct file_id id = make_stub("t2", 100000, 2, &archive);
+    struct stat a, b;
+    assert_int_equal(truncate(path_of(&S, "t2"), 5000), 0);
+    assert_int_equal(stat(path_of(&S, "t2"), &a), 0);
+    struct file_refill *r;
+    assert_int_equal(file_refill_begin(S.fs, &id, &archive, &r, &S.err), 0);
+    assert_true(file_refill_is_cut(r));
+    assert_int_equal(file_refill_size(r), 5000);
+    auto_free uint8_t *whole = xzalloc(100000);
+    for (size_t i = 0; i < 100000; i++)
+        whole[i] = pattern(2, i);
+    assert_int_equal(file_refill_write(r, 0, whole, 60000, &S.err), 0);
+    assert_int_equal(file_refill_write(r, 60000, whole + 60000, 40000, &S.err), 0);
+    assert_int_equal(file_refill_commit(r, FILE_PREMIGRATED, true, &S.err), 0);
+    EXPECT("t2", FILE_RESIDENT, FILE_NOTE_NONE);
+    assert_int_equal(first_wrong(&S, "t2", 5000, 2), -1);
+    assert_int_equal(stat(path_of(&S, "t2"), &b), 0);
+    assert_true(file_time_ns(&a.st_mtim) == file_time_ns(&b.st_mtim));
+}
+
+static void a_truncated_stub_whose_refill_died_begins_anew(void **state)
+{
+    (void)state;
+    struct uuid archive;
+    struct file_id id = make_stub("t3", 100000, 2, &archive);
+    assert_int_equal(truncate(path_of(&S, "t3"), 70000), 0);
+    struct file_refill *r;
+    assert_int_equal(file_refill_begin(S.fs, &id, &archive, &r, &S.err), 0);
+    assert_int_equal(file_refill_write(r, 0, "torn", 4, &S.err), 0);
+    EXPECT("t3", FILE_MIGRATED, FILE_NOTE_INTERRUPTED);
+    file_refill_abort(r);
+    EXPECT("t3", FILE_MIGRATED, FILE_NOTE_STUB_CUT);
+    struct file_info i = info_of("t3");
+    auto_close int fd = fs_open_path(S.fs, "t3", O_RDWR, &S.err);
+    i.record.flags |= FILE_RECORD_REFILLING;
+    assert_int_equal(file_put_record(fd, &i.record, &S.err), 0);
+    write_at("t3", 8192, "torn");
+    assert_int_equal(file_repair(S.fs, fd, &i, &S.err), 0);
+    assert_int_equal(i.note, FILE_NOTE_STUB_CUT);
+    assert_int_equal(refill(&S, &id, &archive, 2, FILE_PREMIGRATED), 0);
+    EXPECT("t3", FILE_RESIDENT, FILE_NOTE_NONE);
+    assert_int_equal(first_wrong(&S, "t3", 70000, 2), -1);
+}
+
+static void a_truncated_stub_that_was_written_to_is_left_alone(void **state)
+{
+    (void)state;
+    struct uuid archive;
+    struct file_id id = make_stub("t4", 100000, 2, &archive);
+    assert_int_equal(truncate(path_of(&S, "t4"), 50000), 0);
+    write_at("t4", 1000, "precious");
+    EXPECT("t4", FILE_MIGRATED, FILE_NOTE_STUB_CHANGED);
+    assert_int_equal(refill(&S, &id, &archive, 2, FILE_PREMIGRATED), FILE_CHANGED);
+}
+
+static void a_stub_that_was_made_longer_gets_all_its_bytes(void **state)
+{
+    (void)state;
+    struct uuid archive;
+    struct file_id id = make_stub("t5", 102400, 2, &archive);
+    assert_int_equal(truncate(path_of(&S, "t5"), 204800), 0);
+    assert_int_equal(refill(&S, &id, &archive, 2, FILE_PREMIGRATED), 0);
+    EXPECT("t5", FILE_RESIDENT, FILE_NOTE_NONE);
+    auto_close int fd = open(path_of(&S, "t5"), O_RDONLY | O_CLOEXEC);
+    auto_free uint8_t *b = xzalloc(204800);
+    assert_int_equal(pread(fd, b, 204800, 0), 204800);
+    for (size_t i = 0; i < 204800; i++)
+        assert_int_equal(b[i], i < 102400 ? pattern(2, i) : 0);
 }
 
 static void a_write_during_a_refill_stops_it(void **state)
@@ -775,7 +848,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(outcomes_of_a_refill_are_named),
         cmocka_unit_test(an_aborted_refill_leaves_a_clean_stub),
         cmocka_unit_test(a_written_stub_is_never_overwritten),
-        cmocka_unit_test(a_truncated_stub_is_named_and_an_emptied_one_is_resident),
+        cmocka_unit_test(an_emptied_stub_is_resident),
+        cmocka_unit_test(a_truncated_stub_gets_its_first_bytes_and_is_resident),
+        cmocka_unit_test(a_truncated_stub_whose_refill_died_begins_anew),
+        cmocka_unit_test(a_truncated_stub_that_was_written_to_is_left_alone),
+        cmocka_unit_test(a_stub_that_was_made_longer_gets_all_its_bytes),
         cmocka_unit_test(a_write_during_a_refill_stops_it),
         cmocka_unit_test(a_full_disk_leaves_a_stub_that_recalls_later),
         cmocka_unit_test(with_coarse_timestamps_a_fresh_change_is_put_off),
