@@ -33,6 +33,14 @@ static const struct media {
 #define ORDER_ROBOT_S  10.0
 #define ORDER_MIN_S    0.1
 
+/* Improving an order: runs of so many groups are moved, over the whole order while it has not more
+ * than OROPT_WHOLE, else by OROPT_WINDOW places. */
+#define OROPT_RUN    3
+#define OROPT_WHOLE  512
+#define OROPT_WINDOW 50
+#define OROPT_PASSES 4
+#define OROPT_MIN_S  0.001
+
 /* The model's seconds, per CTA. */
 #define COST_BASE           4.29
 #define COST_WRAP_CHANGE    6.69
@@ -219,6 +227,76 @@ static void sltf(struct group *groups, size_t n, struct place head)
     }
 }
 
+/* Where a run of groups may go: seconds for having it between a and b (NULL: the end). */
+static double detour(const struct place *a, const struct group *run, size_t len,
+                     const struct place *b)
+{
+    double s = place_cost(a, &run[0].start);
+    if (b != NULL)
+        s += place_cost(&run[len - 1].end, b) - place_cost(a, b);
+    return s;
+}
+
+static const struct place *place_before(const struct group *g, size_t i, const struct place *head)
+{
+    return i == 0 ? head : &g[i - 1].end;
+}
+
+/* Moves the run of len groups at i before what stands at j, which is not in or behind it. */
+static void move_run(struct group *g, size_t i, size_t len, size_t j)
+{
+    struct group run[OROPT_RUN];
+    memcpy(run, &g[i], len * sizeof(*g));
+    if (j < i) {
+        memmove(&g[j + len], &g[j], (i - j) * sizeof(*g));
+        memcpy(&g[j], run, len * sizeof(*g));
+    } else {
+        memmove(&g[i], &g[i + len], (j - i - len) * sizeof(*g));
+        memcpy(&g[j - len], run, len * sizeof(*g));
+    }
+}
+
+/* Moves the run at i to where it costs least, if that is less than now. */
+static bool improve_run(struct group *g, size_t n, size_t i, size_t len, size_t window,
+                        const struct place *head)
+{
+    const struct place *next = i + len < n ? &g[i + len].start : NULL;
+    double best = detour(place_before(g, i, head), &g[i], len, next) - OROPT_MIN_S;
+    size_t from = i > window ? i - window : 0;
+    size_t to = i + len + window < n ? i + len + window : n;
+    size_t where = i;
+    if (best <= 0)
+        return false;
+    for (size_t j = from; j <= to; j++) {
+        if (j >= i && j <= i + len)
+            continue;
+        double s = detour(place_before(g, j, head), &g[i], len, j < n ? &g[j].start : NULL);
+        if (s < best) {
+            best = s;
+            where = j;
+        }
+    }
+    if (where == i)
+        return false;
+    move_run(g, i, len, where);
+    return true;
+}
+
+/* Or-opt: short runs of groups go where they cost less. */
+static void or_opt(struct group *g, size_t n, const struct place *head)
+{
+    size_t window = n <= OROPT_WHOLE ? n : OROPT_WINDOW;
+    int passes = n <= OROPT_WHOLE ? OROPT_PASSES : 1;
+    bool better = true;
+    while (better && passes-- > 0) {
+        better = false;
+        for (size_t len = 1; len <= OROPT_RUN; len++) {
+            for (size_t i = 0; i + len <= n; i++)
+                better = improve_run(g, n, i, len, window, head) || better;
+        }
+    }
+}
+
 enum order_method order_recalls(const struct order_geometry *g, const struct order_stop *stops,
                                 size_t n, uint64_t head, uint32_t *out_index)
 {
@@ -241,7 +319,9 @@ enum order_method order_recalls(const struct order_geometry *g, const struct ord
             out_index[i] = keys[i].index;
         return ORDER_BLOCK;
     }
-    sltf(groups, count, place_of(g, head));
+    const struct place start = place_of(g, head);
+    sltf(groups, count, start);
+    or_opt(groups, count, &start);
     size_t k = 0;
     for (size_t i = 0; i < count; i++) {
         for (size_t j = 0; j < groups[i].count; j++)

@@ -53,9 +53,10 @@ double order_stream(const struct order_geometry *g, uint64_t blocks, uint32_t bl
 
 /*
  * Puts the n stops into the order to read them, the head standing before block head:
- * out_index[i] = index into stops of the ith. Shortest locate time first; block order when n >
- * ORDER_SLTF_MAX or when at most one wrap is written. Stops of the same block stay together in
- * block order. Returns the method used. g NULL: block order.
+ * out_index[i] = index into stops of the ith. Shortest locate time first, then short runs
+ * of stops are moved to where they cost less; block order when n > ORDER_SLTF_MAX or when at most
+ * one wrap is written. Stops of the same block stay together in block order. Returns the method
+ * used. g NULL: block order.
  */
 enum order_method order_recalls(const struct order_geometry *g, const struct order_stop *stops,
                                 size_t n, uint64_t head, uint32_t *out_index);
