@@ -20,6 +20,7 @@
 #include "codec/digest.h"
 #include "conf/conf.h"
 #include "engine/engine.h"
+#include "engine/pick.h"
 #include "file/file.h"
 #include "tape/changer.h"
 #include "tape/ltfs.h"
@@ -118,8 +119,12 @@ struct volume {
     enum changer_element_kind where;
     struct edrive *drive; /* the drive that holds it, or NULL */
     bool reserved;        /* a drive works on it */
-    struct recall *queue; /* recalls that wait for it */
+    struct recall *queue; /* recalls that wait for it, oldest first */
     size_t queued;
+    size_t readers;    /* of them, those that somebody is blocked for */
+    uint64_t least;    /* served, of the account among them that got least; see least_ns */
+    int64_t least_ns;  /* when that was looked for */
+    unsigned epoch;    /* changes when recalls leave the queue without being served */
     bool replan;       /* the queue changed since the last plan */
     bool asked;        /* a reader may be in the queue */
     char trouble[256]; /* why the last mount or write failed */
@@ -151,6 +156,7 @@ struct edrive {
     struct tier *tier;        /* over ltfs */
     uint64_t head;            /* block of the data partition where the last read ended */
     enum drive_work work;
+    bool jobs_turn;  /* readers were served last: jobs over age are next */
     int64_t task_id; /* at work for, 0 none */
     struct catalog_drive row;
     uint64_t seen_read, seen_written; /* of the drive's counters, counted in row */
@@ -289,7 +295,7 @@ struct waiter {
 /* Who a recall is charged to: an S3 account, a user, or a task of files. It is in memory as long as
  * something of it waits. */
 struct account {
-    char name[80];   /* "account NAME", "uid N" or "task N" */
+    char name[80];   /* "account NAME", "uid N", "task N" or "operator" */
     size_t waiting;  /* recalls in memory that are charged to it */
     uint64_t served; /* of them and those before, how many were taken out of a queue */
     UT_hash_handle hh;
@@ -345,6 +351,7 @@ struct recall {
     int refs;           /* readers that will look at the result, and the queue */
     int64_t created_ns; /* monotonic */
     struct account *account;
+    struct volume *waits; /* whose queue it is in, or NULL */
     struct asker *askers;
     struct waiter *waiters;
     _Atomic int64_t moved; /* bytes that came from tape so far */
@@ -551,6 +558,9 @@ void recall_next_copy(struct engine *e, struct recall *r, const struct err *why)
  * engine.lock held; ended recalls go to *dead for recall_end_list (not under the lock). */
 void recall_route_locked(struct engine *e, struct recall *r, struct recall **dead);
 
+/* Takes r out of the queue of v, to be served. engine.lock held. */
+void recall_take_locked(struct volume *v, struct recall *r);
+
 /* Frees r when the last reference goes. engine.lock held. */
 void recall_unref_locked(struct recall *r);
 
@@ -658,9 +668,9 @@ void index_backup(struct edrive *d);
  * stops or drains. Not under engine.lock. */
 bool recall_presses(struct edrive *d);
 
-/* Whether d should leave its volume: recalls elsewhere are over age, or the engine stops or drains.
- * engine.lock held. */
-bool recall_ages_elsewhere(struct edrive *d);
+/* Whether d should end its stay: other recalls come first (engine/pick.h), or the engine stops or
+ * drains. engine.lock held. */
+bool recall_should_leave(struct edrive *d, const struct pick_stay *stay);
 
 /* Runs a on a drive of its volume's library and waits. Returns what run returned, -ESHUTDOWN, or
  * -ENODEV when no drive can do it. Not under engine.lock. */

@@ -12,14 +12,15 @@
 #include <string.h>
 #include <time.h>
 
-#define ASKERS_SHOWN 64 /* askers without a callback that one recall remembers */
+#define OPERATOR     "operator" /* whom readers without an account are charged to: no bound */
+#define ASKERS_SHOWN 64         /* askers without a callback that one recall remembers */
 
 /* One reader's request on its way into memory. */
 struct request {
     struct efs *fs;
     const char *path; /* relative; NULL when the caller does not know it */
     uint64_t limit;
-    char account[80];    /* "": nobody is charged */
+    char account[80];
     struct asker *asker; /* owned; NULL once a recall has it */
     bool ended;          /* at once, no copy can be read: nobody is called */
 };
@@ -75,6 +76,8 @@ static bool is_known(const struct recall *r, const struct asker *a)
 static void attach_locked(struct recall *r, struct request *q)
 {
     r->refs++;
+    if (!r->reader && r->waits != NULL)
+        r->waits->readers++;
     r->reader = true;
     r->resident = false;
     if (q->limit > r->limit)
@@ -151,14 +154,12 @@ static struct recall *start_reader(struct engine *e, struct recall *r, struct re
 /* A place in the queue for one more recall, charged to the account. */
 static int reserve(struct engine *e, const struct request *q, struct account **out, struct err *err)
 {
-    int64_t max = e->conf->recall.account_max;
+    int64_t max = strcmp(q->account, OPERATOR) == 0 ? 0 : e->conf->recall.account_max;
     lock_scope(&e->lock);
     *out = NULL;
     if (e->recalls_open >= e->conf->recall.queue_max)
         return err_set(err, -EAGAIN, "the recall queue is full: %lld wait (recall.queue_max)",
                        (long long)e->recalls_open);
-    if (q->account[0] == '\0')
-        return 0;
     *out = account_charge_locked(e, q->account, max);
     if (*out == NULL)
         return err_set(err, -EAGAIN,
@@ -269,6 +270,7 @@ int engine_recall(struct engine *e, const struct engine_recall_req *req,
     log_debug("recall of %s for %s", path, req->account != NULL ? req->account : "a reader");
     q.path = path;
     q.asker = xzalloc(sizeof(*q.asker));
+    (void)snprintf(q.account, sizeof(q.account), OPERATOR);
     if (req->account != NULL) {
         (void)snprintf(q.account, sizeof(q.account), "account %s", req->account);
         (void)snprintf(q.asker->name, sizeof(q.asker->name), "%s", req->account);

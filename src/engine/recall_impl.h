@@ -30,6 +30,34 @@ struct account *account_charge_locked(struct engine *e, const char *name, int64_
 /* Gives one of a's recalls back. engine.lock held. NULL is allowed. */
 void account_release_locked(struct engine *e, struct account *a);
 
+/* ---- recall_view.c ---- */
+
+/* A library as engine/pick.h sees it: the volumes that something waits for. */
+struct recall_view {
+    struct pick_site site;
+    struct pick_volume *volumes;
+    struct volume **of; /* which they are */
+    size_t also;        /* index of the volume that was asked for besides */
+    struct pick_drive *drives;
+};
+
+/* Fills *out (recall_view_fini) with what is now in lib, volume also (may be NULL) in any case.
+ * engine.lock held, and out is good only as long. */
+void recall_view_locked(struct engine *e, struct library *lib, const struct volume *also,
+                        struct recall_view *out);
+
+/* Frees what view holds. */
+void recall_view_fini(struct recall_view *view);
+
+/* d's number among the drives of its library. engine.lock held. */
+size_t recall_drive_index(const struct edrive *d);
+
+/* What waits for v. engine.lock held. */
+struct pick_queue recall_queue_locked(const struct engine *e, struct volume *v, int64_t now_ns);
+
+/* The configuration's. Any thread. */
+struct pick_rules recall_rules(const struct engine *e);
+
 /* ---- recall_route.c ---- */
 
 /* Inspects a file that is to be recalled: 0 it is a stub that can be, 1 its data is there, or a

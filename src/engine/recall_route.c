@@ -140,24 +140,21 @@ int recall_look(struct engine *e, struct efs *fs, struct file_info *info, struct
 
 /* ---- which copy ---- */
 
-/* Higher is better; -1 cannot be read now. */
+/* How good copy c is, as pick_rank says. engine.lock held. */
 static int rank(const struct recall_copy *c)
 {
     const struct volume *v = c->volume;
-    int score = 0;
-    if (v == NULL || c->tried || !volume_readable(v))
+    if (v == NULL)
         return -1;
-    if (v->lib->store != NULL && !v->lib->store->up)
-        return 0; /* it waits there, when no other copy can be read */
-    if (strcmp(v->row.state, VOL_NEED_REPLACE) != 0)
-        score += 8;
-    if (v->lib->store != NULL)
-        score += 5; /* nothing to mount */
-    else if (v->drive != NULL && v->drive->row.enabled)
-        score += v->reserved ? 3 : 4;
-    if (v->queue != NULL)
-        score += 2;
-    return score * 8 + (c->copy_no > 7 ? 0 : 7 - c->copy_no);
+    const struct pick_copy p = {.readable = !c->tried && volume_readable(v),
+                                .healthy = strcmp(v->row.state, VOL_NEED_REPLACE) != 0,
+                                .store = v->lib->store != NULL,
+                                .up = v->lib->store != NULL && v->lib->store->up,
+                                .mounted = v->drive != NULL && v->drive->row.enabled,
+                                .reserved = v->reserved,
+                                .queued = v->queue != NULL,
+                                .copy_no = c->copy_no};
+    return pick_rank(&p);
 }
 
 static void explain_none(struct recall *r)
@@ -183,9 +180,36 @@ static void explain_none(struct recall *r)
     buf_fini(&b);
 }
 
+/* Puts r into v's queue, which is in the order of age. */
+static void enqueue(struct volume *v, struct recall *r)
+{
+    struct recall *after = v->queue != NULL ? v->queue->prev : NULL; /* the last */
+    while (after != NULL && after->created_ns > r->created_ns)
+        after = after == v->queue ? NULL : after->prev;
+    if (after != NULL)
+        DL_APPEND_ELEM(v->queue, after, r);
+    else
+        DL_PREPEND(v->queue, r);
+    v->queued++;
+    v->readers += r->reader ? 1 : 0;
+    v->replan = true;
+    r->waits = v;
+}
+
+void recall_take_locked(struct volume *v, struct recall *r)
+{
+    DL_DELETE(v->queue, r);
+    v->queued--;
+    v->readers -= r->reader ? 1 : 0;
+    r->waits = NULL;
+    if (r->account != NULL)
+        r->account->served++;
+}
+
 void recall_route_locked(struct engine *e, struct recall *r, struct recall **dead)
 {
     int best = -1;
+    r->waits = NULL;
     for (size_t i = 0; i < r->ncopies; i++) {
         int k = rank(&r->copies[i]);
         if (k > best) {
@@ -199,9 +223,7 @@ void recall_route_locked(struct engine *e, struct recall *r, struct recall **dea
         return;
     }
     struct volume *v = r->copies[r->current].volume;
-    DL_APPEND(v->queue, r);
-    v->queued++;
-    v->replan = true;
+    enqueue(v, r);
     v->asked = v->asked || r->reader;
     if (v->lib->store != NULL)
         (void)pthread_cond_signal(&v->lib->store->idle); /* one lane is enough for one recall */
@@ -228,9 +250,12 @@ void recall_reroute_locked(struct engine *e, struct volume *v, struct recall **d
     struct recall *all = v->queue;
     v->queue = NULL;
     v->queued = 0;
+    v->readers = 0;
+    v->epoch++;
     DL_FOREACH_SAFE(all, r, tmp)
     {
         DL_DELETE(all, r);
+        r->waits = NULL;
         if (v->present) {
             r->copies[r->current].tried = true;
             if (v->trouble[0] != '\0')

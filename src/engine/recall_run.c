@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/engine_impl.h"
+#include "engine/recall_impl.h"
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,8 +17,9 @@
 struct stay {
     struct edrive *d;
     struct volume *v;
+    struct pick_stay stay;
     struct recall **plan;
-    size_t n, pos;
+    unsigned epoch;      /* of the volume, when it was planned */
     struct recall *done; /* their data is written, not durable */
     size_t ndone;
     bool readers;     /* among done */
@@ -27,16 +29,6 @@ struct stay {
 };
 
 /* ---- order ---- */
-
-static bool any_reader(const struct volume *v)
-{
-    const struct recall *r = NULL;
-    DL_FOREACH (v->queue, r) {
-        if (r->reader)
-            return true;
-    }
-    return false;
-}
 
 static void init_geometry(struct stay *s)
 {
@@ -49,49 +41,71 @@ static void init_geometry(struct stay *s)
                                       info.data_index_block + 1, NULL) == 0;
 }
 
-/* Plans the stops of those that readers wait for, else of all. engine.lock held. */
-static void plan_locked(struct stay *s)
+/* The queue of s's volume as pick_plan wants it. engine.lock held. */
+static size_t list_asks(struct stay *s, struct pick_ask *asks, struct recall **who)
 {
-    struct volume *v = s->v;
-    bool readers = any_reader(v);
     size_t n = 0;
     struct recall *r = NULL;
-    auto_free struct recall **who = xzalloc((v->queued + 1) * sizeof(struct recall *));
-    auto_free struct order_stop *stops = xzalloc((v->queued + 1) * sizeof(*stops));
-    auto_free uint32_t *index = xzalloc((v->queued + 1) * sizeof(*index));
-    DL_FOREACH (v->queue, r) {
-        if (readers && !r->reader)
-            continue;
+    DL_FOREACH (s->v->queue, r) {
         const struct tier_location *l = &r->copies[r->current].loc;
-        stops[n] = (struct order_stop){l->block, l->last_block - l->block + 1};
+        asks[n] = (struct pick_ask){.created_ns = r->created_ns,
+                                    .reader = r->reader,
+                                    .account = (uintptr_t)r->account,
+                                    .served = r->account != NULL ? r->account->served : 0,
+                                    .stop = {l->block, l->last_block - l->block + 1}};
         who[n++] = r;
     }
-    (void)order_recalls(s->modelled ? &s->geometry : NULL, stops, n, s->d->head, index);
-    s->plan = xrealloc_array(s->plan, n + 1, sizeof(struct recall *));
-    for (size_t i = 0; i < n; i++)
-        s->plan[i] = who[index[i]];
-    s->n = n;
-    s->pos = 0;
-    v->replan = false;
+    return n;
 }
 
-/* Takes the next recall out of the queue; one that is over age goes first. */
-static struct recall *next_recall(struct stay *s)
+/* Plans the next stops. engine.lock is held, and let go while it thinks: nobody but d takes recalls
+ * from this queue, and epoch tells when somebody did. */
+static void plan_unlocking(struct stay *s)
 {
     struct engine *e = s->d->e;
-    struct recall *r = NULL;
-    lock_scope(&e->lock);
-    if (s->v->queue == NULL || recall_ages_elsewhere(s->d))
+    struct volume *v = s->v;
+    const struct pick_rules rules = recall_rules(e);
+    size_t room = v->queued + 1;
+    bool jobs_turn = s->d->jobs_turn;
+    auto_free struct recall **who = xzalloc(room * sizeof(struct recall *));
+    auto_free struct pick_ask *asks = xzalloc(room * sizeof(*asks));
+    auto_free uint32_t *index = xzalloc(room * sizeof(*index));
+    size_t n = list_asks(s, asks, who);
+    s->epoch = v->epoch;
+    v->replan = false;
+    (void)pthread_mutex_unlock(&e->lock);
+    pick_plan(&rules, time_mono_ns(), asks, n, jobs_turn, s->modelled ? &s->geometry : NULL,
+              s->d->head, index, &s->stay);
+    s->plan = xrealloc_array(s->plan, s->stay.n + 1, sizeof(struct recall *));
+    for (size_t i = 0; i < s->stay.n; i++)
+        s->plan[i] = who[index[i]];
+    (void)pthread_mutex_lock(&e->lock);
+}
+
+static bool needs_plan(const struct stay *s)
+{
+    const struct pick_rules rules = recall_rules(s->d->e);
+    int64_t now_ns = time_mono_ns();
+    const struct pick_queue q = recall_queue_locked(s->d->e, s->v, now_ns);
+    return s->epoch != s->v->epoch || pick_replans(&rules, now_ns, &s->stay, &q, s->v->replan);
+}
+
+/* Takes the next recall out of the queue; NULL ends the stay. */
+static struct recall *next_recall(struct stay *s)
+{
+    lock_scope(&s->d->e->lock);
+    if (s->v->queue == NULL || recall_should_leave(s->d, &s->stay))
         return NULL;
-    if (s->v->replan || s->pos >= s->n)
-        plan_locked(s);
-    r = s->v->queue;
-    if (r->reader || time_mono_ns() - r->created_ns < e->conf->recall.max_age_s * NS_PER_SEC)
-        r = s->plan[s->pos++];
-    else
-        s->v->replan = true;
-    DL_DELETE(s->v->queue, r);
-    s->v->queued--;
+    if (needs_plan(s))
+        plan_unlocking(s);
+    while (s->epoch != s->v->epoch && s->v->queue != NULL)
+        plan_unlocking(s);
+    if (s->v->queue == NULL)
+        return NULL;
+    struct recall *r = s->plan[s->stay.pos++];
+    recall_take_locked(s->v, r);
+    s->stay.files++;
+    s->d->jobs_turn = r->reader;
     s->d->task_id = r->waiters != NULL && r->waiters->task != NULL ? r->waiters->task->id : 0;
     return r;
 }
@@ -148,12 +162,12 @@ static bool time_to_settle(struct stay *s)
     if (!s->readers)
         return false;
     lock_scope(&s->d->e->lock);
-    return !any_reader(s->v);
+    return s->v->readers == 0;
 }
 
 void recall_run(struct edrive *d)
 {
-    struct stay s = {.d = d, .v = d->volume};
+    struct stay s = {.d = d, .v = d->volume, .stay = {.since_ns = time_mono_ns()}};
     struct drive_position at;
     init_geometry(&s);
     if (drive_position(d->drive, &at, NULL) == 0) /* copies may have moved it */

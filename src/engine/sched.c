@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/engine_impl.h"
+#include "engine/recall_impl.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -51,62 +51,18 @@ static bool empty_drive_waits(const struct edrive *d, const struct volume *v)
     return false;
 }
 
-static bool aged(const struct engine *e, const struct recall *r)
+/* again_ns becomes the time at which the answer may be another one without being woken. */
+static bool pick_recall(struct edrive *d, struct choice *c, int64_t *again_ns)
 {
-    return time_mono_ns() - r->created_ns > e->conf->recall.max_age_s * NS_PER_SEC;
-}
-
-struct score {
-    bool aged, reader, mounted;
-    int64_t oldest;
-};
-
-static struct score score_of(const struct edrive *d, const struct volume *v)
-{
-    struct score s = {.mounted = d->volume == v, .oldest = INT64_MAX};
-    const struct recall *r = NULL;
-    DL_FOREACH (v->queue, r) {
-        s.reader = s.reader || r->reader;
-        if (r->created_ns < s.oldest) {
-            s.oldest = r->created_ns;
-            s.aged = aged(d->e, r);
-        }
+    struct recall_view view;
+    recall_view_locked(d->e, d->lib, NULL, &view);
+    int i = pick_volume(&view.site, recall_drive_index(d), again_ns);
+    if (i >= 0) {
+        c->kind = RECALL;
+        c->volume = view.of[i];
     }
-    return s;
-}
-
-static bool better(const struct score *a, const struct score *b)
-{
-    if (a->aged != b->aged)
-        return a->aged;
-    if (a->reader != b->reader)
-        return a->reader;
-    if (a->mounted != b->mounted)
-        return a->mounted;
-    return a->oldest < b->oldest;
-}
-
-static bool pick_recall(struct edrive *d, struct choice *c)
-{
-    struct volume *v = NULL;
-    struct volume *best = NULL;
-    struct score best_score = {0};
-    if (!has_role(d, 'r'))
-        return false;
-    LL_FOREACH (d->lib->volumes, v) {
-        if (v->queue == NULL || !can_take(d, v) || !volume_readable(v) || empty_drive_waits(d, v))
-            continue;
-        struct score s = score_of(d, v);
-        if (best == NULL || better(&s, &best_score)) {
-            best = v;
-            best_score = s;
-        }
-    }
-    if (best == NULL)
-        return false;
-    c->kind = RECALL;
-    c->volume = best;
-    return true;
+    recall_view_fini(&view);
+    return i >= 0;
 }
 
 static bool avoids(const struct copy_work *w, const struct volume *v)
@@ -190,9 +146,10 @@ static bool pick_admin(struct edrive *d, struct choice *c)
     return false;
 }
 
-static struct choice pick_locked(struct edrive *d)
+static struct choice pick_locked(struct edrive *d, int64_t *again_ns)
 {
     struct choice c = {.kind = NOTHING};
+    *again_ns = INT64_MAX;
     if (d->e->stopping) {
         c.kind = STOP;
     } else if (d->e->drains > 0) {
@@ -202,7 +159,7 @@ static struct choice pick_locked(struct edrive *d)
             c.kind = UNLOAD;
             c.volume = d->volume;
         }
-    } else if (!pick_admin(d, &c) && !pick_recall(d, &c)) {
+    } else if (!pick_admin(d, &c) && !pick_recall(d, &c, again_ns)) {
         (void)pick_copy(d, &c);
     }
     return c;
@@ -210,33 +167,34 @@ static struct choice pick_locked(struct edrive *d)
 
 bool recall_presses(struct edrive *d)
 {
-    struct volume *v = NULL;
-    struct edrive *o = NULL;
+    struct recall_view view;
+    int64_t again_ns = 0;
     lock_scope(&d->e->lock);
     if (d->e->stopping || d->e->drains > 0)
         return true;
-    LL_FOREACH (d->lib->drives, o) {
-        if (o != d && is_idle(o) && has_role(o, 'r'))
-            return false;
-    }
-    LL_FOREACH (d->lib->volumes, v) {
-        if (v->queue != NULL && volume_readable(v) && (v->drive == d || can_take(d, v)))
-            return true;
-    }
-    return false;
+    if (!has_role(d, 'r'))
+        return false;
+    recall_view_locked(d->e, d->lib, NULL, &view);
+    size_t me = recall_drive_index(d);
+    bool idle = false;
+    for (size_t i = 0; i < view.site.ndrives; i++)
+        idle = idle || (i != me && view.drives[i].idle && view.drives[i].recalls);
+    for (size_t i = 0; i < view.site.nvolumes; i++) /* what d holds, it may take */
+        view.volumes[i].reserved = view.volumes[i].reserved && view.of[i] != d->volume;
+    bool presses = !idle && pick_volume(&view.site, me, &again_ns) >= 0;
+    recall_view_fini(&view);
+    return presses;
 }
 
-bool recall_ages_elsewhere(struct edrive *d)
+bool recall_should_leave(struct edrive *d, const struct pick_stay *stay)
 {
-    struct volume *v = NULL;
+    struct recall_view view;
     if (d->e->stopping || d->e->drains > 0)
         return true;
-    LL_FOREACH (d->lib->volumes, v) {
-        if (v != d->volume && v->queue != NULL && can_take(d, v) && volume_readable(v) &&
-            score_of(d, v).aged)
-            return true;
-    }
-    return false;
+    recall_view_locked(d->e, d->lib, d->volume, &view);
+    bool leaves = pick_leaves(&view.site, recall_drive_index(d), view.also, stay);
+    recall_view_fini(&view);
+    return leaves;
 }
 
 /* The volume cannot be had: whoever wants it looks elsewhere. */
@@ -347,15 +305,15 @@ static void perform(struct edrive *d, struct choice *c)
     }
 }
 
-static void wait_for_work(struct edrive *d)
+static void wait_for_work(struct edrive *d, int64_t again_ns)
 {
-    struct timespec until;
-    if (d->failures == 0) {
+    if (d->failures != 0 && again_ns > time_mono_ns() + FAILURE_PAUSE_S * NS_PER_SEC)
+        again_ns = time_mono_ns() + FAILURE_PAUSE_S * NS_PER_SEC;
+    if (again_ns == INT64_MAX) {
         (void)pthread_cond_wait(&d->e->work, &d->e->lock);
         return;
     }
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += FAILURE_PAUSE_S;
+    struct timespec until = {.tv_sec = again_ns / NS_PER_SEC, .tv_nsec = again_ns % NS_PER_SEC};
     (void)pthread_cond_timedwait(&d->e->work, &d->e->lock, &until);
 }
 
@@ -366,16 +324,18 @@ static void *drive_main(void *arg)
     struct err err = {0};
     (void)pthread_mutex_lock(&e->lock);
     for (;;) {
-        struct choice c = pick_locked(d);
+        int64_t again_ns = 0;
+        struct choice c = pick_locked(d, &again_ns);
         if (c.kind == STOP)
             break;
         if (c.kind == NOTHING) {
-            wait_for_work(d);
+            wait_for_work(d, again_ns);
             continue;
         }
         if (c.volume != NULL)
             c.volume->reserved = true;
         d->work = DRIVE_MOUNTING;
+        (void)pthread_cond_broadcast(&e->work); /* who left other work to d looks again */
         (void)pthread_mutex_unlock(&e->lock);
         perform(d, &c);
         (void)pthread_mutex_lock(&e->lock);

@@ -127,6 +127,7 @@ static void leave_locked(struct estore *s, struct recall **dead)
     struct recall *all = s->volume->queue;
     s->volume->queue = NULL;
     s->volume->queued = 0;
+    s->volume->readers = 0;
     DL_FOREACH_SAFE(all, r, tmp)
     {
         DL_DELETE(all, r);

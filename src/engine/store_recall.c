@@ -53,8 +53,7 @@ struct recall *store_take_recall_locked(struct estore *s)
         r = reader;
     if (r == NULL)
         return NULL;
-    DL_DELETE(v->queue, r);
-    v->queued--;
+    recall_take_locked(v, r);
     s->filling++;
     s->recalling++;
     return r;

@@ -56,6 +56,8 @@ static void write_conf(struct site *s, const char *path)
     buf_adds(&b, "pools = ( { name = \"pool1\"; library = \"lib1\"; },"
                  "{ name = \"pool2\"; library = \"lib1\"; } );\n");
     buf_adds(&b, s->spec.extra != NULL ? s->spec.extra : "migrate = { min_age = 0; };\n");
+    if (s->spec.extra == NULL || strstr(s->spec.extra, "recall = ") == NULL)
+        buf_adds(&b, "recall = { batch_window = 0; };\n");
     auto_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(io_write_full(fd, b.data, b.len), 0);

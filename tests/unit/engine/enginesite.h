@@ -19,10 +19,11 @@ struct site;
 
 struct site_spec {
     unsigned drives, cartridges;
-    uint64_t capacity;              /* of a cartridge; 0: 128 MiB */
-    const char *posix_readers;      /* NULL: "none" */
-    const char *extra;              /* further lines of firn.conf; may be NULL */
-    const char *library;            /* further members of the library; may be NULL */
+    uint64_t capacity;         /* of a cartridge; 0: 128 MiB */
+    const char *posix_readers; /* NULL: "none" */
+    const char *extra;         /* further lines of firn.conf; NULL: nothing is too young. Without a
+                                  section recall there is no batch window */
+    const char *library;       /* further members of the library; may be NULL */
     void (*prepare)(struct site *); /* called before the engine starts; may be NULL */
 };
 

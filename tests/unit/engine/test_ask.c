@@ -41,7 +41,8 @@ static int setup(void **state)
 
 static int setup_accounts(void **state)
 {
-    return setup_with(state, "migrate = { min_age = 0; }; recall = { account_max = 2; };\n");
+    return setup_with(
+        state, "migrate = { min_age = 0; }; recall = { account_max = 2; batch_window = 0; };\n");
 }
 
 static int teardown(void **state)

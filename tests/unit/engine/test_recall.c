@@ -28,7 +28,8 @@ static int setup(void **state)
 static int setup_narrow(void **state)
 {
     static const struct site_spec spec = {
-        .drives = 1, .extra = "migrate = { min_age = 0; }; recall = { queue_max = 2; };\n"};
+        .drives = 1,
+        .extra = "migrate = { min_age = 0; }; recall = { queue_max = 2; batch_window = 0; };\n"};
     struct site *s = site_new(&spec);
     site_assign(s, "pool1", 0, 1);
     *state = s;
