@@ -127,17 +127,6 @@ void front_answer(struct front *f, int fd, int code)
         (void)close(fd);
 }
 
-static void take_arrivals(struct front *f)
-{
-    struct front_arrival a[BATCH];
-    ssize_t n = read(f->readers.arrivals[0], a, sizeof(a));
-    int64_t now = front_now_ms();
-    for (ssize_t i = 0; i < n / (ssize_t)sizeof(a[0]); i++)
-        (void)front_table_add(&f->table, &a[i], now);
-    if (n > 0)
-        front_engine_pump(f);
-}
-
 static void close_due(struct front *f, int64_t now)
 {
     struct front_table *t = &f->table;
@@ -155,6 +144,18 @@ static void answer_late(struct front *f, int64_t now)
         front_answer(f, t->waiting.head, EIO);
         f->late += !all;
     }
+}
+
+static void take_arrivals(struct front *f)
+{
+    struct front_arrival a[BATCH];
+    ssize_t n = read(f->readers.arrivals[0], a, sizeof(a));
+    int64_t now = front_now_ms();
+    for (ssize_t i = 0; i < n / (ssize_t)sizeof(a[0]); i++)
+        (void)front_table_add(&f->table, &a[i], now);
+    if (n > 0)
+        front_engine_pump(f);
+    answer_late(f, now);
 }
 
 /* A reader that was killed leaves an event that keeps its file open: no lease, no unmount. */
@@ -321,7 +322,7 @@ static int start(struct front *f, struct err *err)
     front_table_init(&f->table, limit);
     int rc = open_files(f, err);
     if (rc == 0)
-        rc = front_engine_listen(f, err);
+        rc = front_engine_check(f, err);
     if (rc == 0)
         rc = open_group(f, err);
     /* Before the mounts: a program that mounting starts (modprobe) may read a covered disk. */
@@ -329,9 +330,10 @@ static int start(struct front *f, struct err *err)
         rc = front_readers_start(f, err);
     if (rc == 0)
         rc = front_epoll_add(f, f->readers.arrivals[0], KIND_ARRIVALS, EPOLLIN);
-    if (rc == 0)
-        front_places_start(f, f->kept);
-    return rc;
+    if (rc != 0)
+        return rc;
+    front_places_start(f, f->kept);
+    return front_engine_listen(f, err);
 }
 
 static struct front *new_front(const struct front_config *cfg)

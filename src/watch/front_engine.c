@@ -14,7 +14,8 @@
 #include <sys/un.h>
 
 #define SEND_BUFFER (1 << 20) /* some thousand events under way */
-#define READ_BATCH  256       /* messages before something else has its turn */
+#define BACKLOG     64
+#define READ_BATCH  256 /* messages before something else has its turn */
 
 /* ---- the socket ---- */
 
@@ -26,22 +27,40 @@ static bool is_served(const struct sockaddr_un *sa)
                          (errno != ECONNREFUSED && errno != ENOENT));
 }
 
+static int address(const struct front *f, struct sockaddr_un *sa, struct err *err)
+{
+    const char *path = f->cfg.socket_path;
+    *sa = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (snprintf(sa->sun_path, sizeof(sa->sun_path), "%s", path) < (int)sizeof(sa->sun_path))
+        return 0;
+    return err_set(err, -ENAMETOOLONG, "socket %s: the path is too long for a socket", path);
+}
+
+int front_engine_check(const struct front *f, struct err *err)
+{
+    struct sockaddr_un sa;
+    int rc = address(f, &sa, err);
+    if (rc == 0 && is_served(&sa))
+        return err_set(err, -EADDRINUSE, "socket %s: another firn-watch answers there",
+                       f->cfg.socket_path);
+    return rc;
+}
+
 int front_engine_listen(struct front *f, struct err *err)
 {
     const char *path = f->cfg.socket_path;
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    if (snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path) >= (int)sizeof(sa.sun_path))
-        return err_set(err, -ENAMETOOLONG, "socket %s: the path is too long for a socket", path);
-    if (is_served(&sa))
-        return err_set(err, -EADDRINUSE, "socket %s: another firn-watch answers there", path);
+    struct sockaddr_un sa;
+    int rc = address(f, &sa, err);
+    if (rc != 0)
+        return rc;
     (void)unlink(path);
     auto_close int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (sock < 0)
         return err_sys(err, errno, "socket %s", path);
     mode_t old = umask(0177);
-    int rc = bind(sock, (const struct sockaddr *)&sa, sizeof(sa));
+    rc = bind(sock, (const struct sockaddr *)&sa, sizeof(sa));
     (void)umask(old);
-    if (rc != 0 || listen(sock, FRONT_PENDING) != 0)
+    if (rc != 0 || listen(sock, BACKLOG) != 0)
         return err_sys(err, errno, "socket %s", path);
     rc = front_epoll_add(f, sock, KIND_LISTEN, EPOLLIN);
     if (rc != 0)
@@ -228,6 +247,7 @@ void front_engine_read(struct front *f)
 static int send_hello(struct front *f)
 {
     const struct watch_msg m = {.type = WATCH_HELLO,
+                                .count = f->cfg.nfs,
                                 .flags =
                                     (f->k.pre_access ? WATCH_CAN_PRE_ACCESS | WATCH_CAN_ERRNO : 0) |
                                     (f->kept ? WATCH_KEPT : 0)};

@@ -19,7 +19,7 @@
 #define FRONT_FDS_MAX  524288 /* event descriptors, numbers below this */
 #define FRONT_FDS_KEPT 256    /* of the limit, for everything that is no event */
 #define FRONT_READERS  16
-#define FRONT_RETRY_MS 5000
+#define FRONT_RETRY_MS 2000
 #define FRONT_PENDING  4 /* connections that have not said who they are */
 
 enum { NONE = -1 };
@@ -125,7 +125,10 @@ struct front_engine {
     bool greeted, full; /* HELLO was sent; the socket takes no more now */
 };
 
-/* Makes the socket. Returns 0 or a negative code with err set (-EADDRINUSE: another front). */
+/* Whether the socket's path is free. Returns 0 or a negative code with err set (-EADDRINUSE:
+ * another front). */
+int front_engine_check(const struct front *f, struct err *err);
+/* Makes the socket, over what a dead front left. Returns 0 or a negative code with err set. */
 int front_engine_listen(struct front *f, struct err *err);
 /* Closes all connections and removes the socket. */
 void front_engine_fini(struct front *f);

@@ -298,8 +298,9 @@ int front_unmount(struct front *f, struct err *err)
         rc = check_left(f, &f->places[i], err);
     }
     f->stopping = rc != 0;
+    /* A superblock goes a moment after its last mount. */
+    f->retry_ms = front_now_ms() + (f->look_again ? FRONT_RETRY_MS / 16 : FRONT_RETRY_MS);
     f->look_again = false;
-    f->retry_ms = front_now_ms() + FRONT_RETRY_MS;
     front_engine_pump(f);
     return rc;
 }
