@@ -125,8 +125,10 @@ def sanitize(tally, env):
         run_tests(directory, ['unit', 'contract'], tally, env, timeout_multiplier=6)
 
 
-def long_runs(tally):
-    """What ./check --long adds beside FIRN_LONG: the thread sanitizer, and a minute of each fuzz harness."""
+def long_runs(tally, directory):
+    """What ./check --long adds beside FIRN_LONG: tests whose packages are large, the thread sanitizer, and a minute of
+    each fuzz harness."""
+    run_tests(directory, ['long'], tally, {'FIRN_LONG': '1'}, timeout_multiplier=40)
     directory = build('tsan', tally, ['-Db_sanitize=thread', '-Db_lundef=false'])
     if directory:
         run_tests(directory, ['unit'], tally, {'TSAN_OPTIONS': 'halt_on_error=1'}, timeout_multiplier=20)
@@ -167,7 +169,7 @@ def main():
         print(f'{name}: {tally.passed - before[0]} passed, {tally.failed - before[1]} failed '
               f'in {time.monotonic() - start:.0f} s', flush=True)
     if a.long:
-        long_runs(tally)
+        long_runs(tally, directory)
     for f in tally.failures:
         print(f'failed: {f}')
     print(f'took {time.monotonic() - begun:.0f} s')
