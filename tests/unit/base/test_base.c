@@ -215,6 +215,83 @@ static void the_service_manager_is_told(void **state)
     assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
 }
 
+/* A socket at an abstract name, which NOTIFY_SOCKET names. */
+static int service_manager(const char *tag)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    char name[64];
+    int n =
+        snprintf(sa.sun_path + 1, sizeof(sa.sun_path) - 1, "firn-test-%s-%d", tag, (int)getpid());
+    (void)snprintf(name, sizeof(name), "@firn-test-%s-%d", tag, (int)getpid());
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, len), 0);
+    assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
+    return fd;
+}
+
+static void the_service_manager_is_given_a_descriptor(void **state)
+{
+    (void)state;
+    assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
+    assert_int_equal(notify_send_fd("FDSTORE=1", 0), 0);
+    auto_close int sock = service_manager("store");
+    int p[2], got = -1;
+    assert_int_equal(pipe(p), 0);
+    assert_int_equal(notify_send_fd("FDSTORE=1\nFDNAME=x", p[1]), 1);
+    char text[32] = "";
+    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+    struct iovec iov = {.iov_base = text, .iov_len = sizeof(text) - 1};
+    struct msghdr h = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control,
+                       .msg_controllen = sizeof(control)};
+    assert_int_equal(recvmsg(sock, &h, MSG_DONTWAIT), 18);
+    assert_string_equal(text, "FDSTORE=1\nFDNAME=x");
+    memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&h)), sizeof(got));
+    assert_int_equal(write(got, "a", 1), 1);
+    assert_int_equal(read(p[0], text, 1), 1);
+    (void)close(got);
+    (void)close(p[0]);
+    (void)close(p[1]);
+    assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
+}
+
+/* In a child, whose descriptors from 3 on are what a service manager hands over. */
+static int taken_by_child(const char *names, bool right_pid)
+{
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        char own[16];
+        (void)snprintf(own, sizeof(own), "%d", right_pid ? (int)getpid() : 1);
+        (void)dup2(0, 3);
+        (void)dup2(0, 4);
+        (void)dup2(0, 5);
+        (void)setenv("LISTEN_PID", own, 1);
+        (void)setenv("LISTEN_FDS", "3", 1);
+        (void)setenv("LISTEN_FDNAMES", names, 1);
+        int fd = notify_take_fd("group");
+        int open_ones = 0;
+        for (int i = 3; i < 6; i++)
+            open_ones += fcntl(i, F_GETFD) >= 0;
+        bool ok = fd < 0 || fcntl(fd, F_GETFD) == FD_CLOEXEC;
+        _exit(ok && getenv("LISTEN_FDS") == NULL ? (fd + 1) * 10 + open_ones : 99);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WEXITSTATUS(status);
+}
+
+static void a_kept_descriptor_is_found_by_its_name(void **state)
+{
+    (void)state;
+    assert_int_equal(taken_by_child("group:a:b", true), 41);
+    assert_int_equal(taken_by_child("a:group:b", true), 51);
+    assert_int_equal(taken_by_child("a:groups:group", true), 61);
+    assert_int_equal(taken_by_child("a:b", true), 0);
+    assert_int_equal(taken_by_child("group:a:b", false), 3);
+}
+
 static void times_beyond_64_bits_of_nanoseconds_are_refused(void **state)
 {
     (void)state;
@@ -230,6 +307,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_beyond_64_bits_of_nanoseconds_are_refused),
         cmocka_unit_test(the_service_manager_is_told),
+        cmocka_unit_test(the_service_manager_is_given_a_descriptor),
+        cmocka_unit_test(a_kept_descriptor_is_found_by_its_name),
         cmocka_unit_test(err_wrap_keeps_the_code_and_adds_the_attempt),
         cmocka_unit_test(buf_escapes_xml_and_percent),
         cmocka_unit_test(iso_times_survive_a_round_trip),
