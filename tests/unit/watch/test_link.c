@@ -347,5 +347,6 @@ int main(void)
         T(a_socket_path_that_is_too_long_is_named),
     };
     log_init("test_link", LOG_LEVEL_ERR);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
