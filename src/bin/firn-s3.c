@@ -8,6 +8,7 @@
 #include "base/notify.h"
 #include "conf/conf.h"
 #include "ctl/client.h"
+#include "s3/changes.h"
 #include "s3/ops.h"
 #include "s3/privilege.h"
 #include "s3/registry.h"
@@ -187,7 +188,10 @@ static int start(const struct conf *conf, struct err *err)
     if (rc == 0) {
         struct ctl_pool *pool = ctl_pool_new(conf->socket, IDLE_CTL);
         site.registry = s3_registry_new(pool);
-        rc = serve(&site, take_fd(listen_fd), &signals, err);
+        rc = s3_changes_new(pool, &site.changes, err);
+        if (rc == 0)
+            rc = serve(&site, take_fd(listen_fd), &signals, err);
+        s3_changes_free(site.changes);
         s3_ops_fini(&site);
         s3_registry_free(site.registry);
         ctl_pool_free(pool);

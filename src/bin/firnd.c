@@ -8,6 +8,7 @@
 #include "conf/conf.h"
 #include "ctl/ops.h"
 #include "engine/engine.h"
+#include "engine/events.h"
 #include "engine/policy_run.h"
 #include "engine/registry.h"
 #include "engine/schedule.h"
@@ -263,6 +264,8 @@ static int start(struct daemon *d, struct err *err)
     d->app.registry = registry_new(d->conf, engine_catalog(d->app.engine));
     d->app.policies = policy_runner_new(d->app.engine);
     rc = start_schedules(d, err);
+    if (rc == 0)
+        rc = events_start(d->app.policies, engine_catalog(d->app.engine), &d->app.events, err);
     return rc != 0 ? rc : start_server(d, err);
 }
 
@@ -275,7 +278,9 @@ static void stop(struct daemon *d)
     if (d->app.engine != NULL)
         engine_stop_begin(d->app.engine);
     schedule_stop(d->app.schedules);
+    events_stop(d->app.events);
     ctl_server_free(d->server);
+    events_free(d->app.events);
     policy_runner_free(d->app.policies);
     registry_free(d->app.registry);
     engine_stop(d->app.engine);

@@ -574,12 +574,13 @@ int catalog_registry_generation(struct catalog *cat, int64_t *generation, struct
 
 struct catalog_schedule {
     char name[CATALOG_NAME_MAX];
-    char when[CATALOG_TEXT_MAX]; /* five cron fields */
+    char when[CATALOG_TEXT_MAX]; /* five cron fields; "": at no time */
     char target[CATALOG_PATH_MAX];
     char file[CATALOG_PATH_MAX];
     const char *macros; /* JSON object */
     char log[CATALOG_PATH_MAX];
     bool enabled;
+    bool events; /* also held against each file that the gateway changed */
     int64_t last_run_ns;
     const char *last_result;
 };

@@ -210,9 +210,9 @@ int sqlite_bucket_list(struct catalog *cat, const char *name, const char *owner,
 static int put_schedule(struct db *db, void *arg, struct err *err)
 {
     const struct catalog_schedule *s = arg;
-    return db_run(db, err, "INSERT OR REPLACE INTO schedules VALUES(?,?,?,?,?,?,?,?,?)",
+    return db_run(db, err, "INSERT OR REPLACE INTO schedules VALUES(?,?,?,?,?,?,?,?,?,?)",
                   V(S(s->name), S(s->when), S(s->target), S(s->file), S(s->macros), S(s->log),
-                    I(s->enabled), I(s->last_run_ns), S(s->last_result)));
+                    I(s->enabled), I(s->last_run_ns), S(s->last_result), I(s->events)));
 }
 
 int sqlite_schedule_put(struct catalog *cat, const struct catalog_schedule *s, struct err *err)
@@ -268,8 +268,8 @@ int sqlite_schedule_list(struct catalog *cat, const char *name, struct catalog_s
     struct catalog_schedules l = {0};
     sqlite3_stmt *st;
     int rc = db_query(db, &st, err,
-                      "SELECT name, at, target, file, macros, log, enabled, last_run, last_result"
-                      " FROM schedules WHERE ?1 OR name = ?2 ORDER BY name",
+                      "SELECT name, at, target, file, macros, log, enabled, last_run, last_result,"
+                      " events FROM schedules WHERE ?1 OR name = ?2 ORDER BY name",
                       V(I(name == NULL), S(name)));
     while (rc == 0 && (rc = db_next(db, st, err)) == 1) {
         l.v = db_grow(l.v, l.n, sizeof(*l.v));
@@ -283,6 +283,7 @@ int sqlite_schedule_list(struct catalog *cat, const char *name, struct catalog_s
         s->enabled = COL(st, 6) != 0;
         s->last_run_ns = COL(st, 7);
         s->last_result = db_col_str(st, 8, &l.mem);
+        s->events = COL(st, 9) != 0;
         rc = 0;
     }
     if (rc < 0)

@@ -71,6 +71,7 @@ static const char *const steps[] = {
     "CREATE TABLE schedules(name TEXT PRIMARY KEY, at TEXT NOT NULL, target TEXT NOT NULL,"
     " file TEXT NOT NULL, macros TEXT NOT NULL, log TEXT NOT NULL, enabled INTEGER NOT NULL,"
     " last_run INTEGER NOT NULL, last_result TEXT NOT NULL) WITHOUT ROWID;",
+    "ALTER TABLE schedules ADD COLUMN events INTEGER NOT NULL DEFAULT 0;",
 };
 
 enum { VERSION = sizeof(steps) / sizeof(steps[0]) };

@@ -133,6 +133,7 @@ struct conf_policy {
     struct conf_list builtin_exec;
     char *work_dir;
     int64_t threads; /* 0: one a processor */
+    int64_t event_window_ms;
 };
 
 struct conf_s3 {

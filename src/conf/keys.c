@@ -67,6 +67,7 @@ static const struct conf_key policy_keys[] = {
     {"builtin_exec", CONF_LIST, F(builtin_exec), "eeadm,firn", 0, 0, NULL, "EXEC programs, by last path component, that mean firn itself"},
     {"work_dir", CONF_STRING, F(work_dir), "", 0, 0, NULL, "file lists for scripts; by default policy in state_dir"},
     {"threads", CONF_INT, F(threads), "0", 0, 256, NULL, "threads of a scan; 0 is one a processor"},
+    {"event_window", CONF_INT, F(event_window_ms), "5000", 0, 3600000, NULL, "milliseconds that files wait for others of one task when an S3 client's change makes a policy migrate them"},
 };
 #undef F
 

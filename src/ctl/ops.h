@@ -10,6 +10,7 @@
 #include "ctl/server.h"
 
 struct engine;
+struct events;
 struct policy_runner;
 struct registry;
 struct scheduler;
@@ -20,6 +21,7 @@ struct ctl_app {
     struct registry *registry;
     struct policy_runner *policies;
     struct scheduler *schedules;
+    struct events *events;
 };
 
 /* The table of operations, *n rows in the order of the manual. Static storage. */

@@ -28,6 +28,7 @@ struct run_builtin {
     struct engine_draft *draft; /* NULL: no batch is open */
     int64_t files;
     int64_t size_kb;
+    int64_t handed; /* files of all batches */
     struct engine_file_ref refs[ADD_FILES];
     size_t n_refs;
     struct given *tasks;
@@ -214,6 +215,7 @@ int run_builtin_add(struct run_builtin *b, const struct run_job *job, const stru
     b->files++;
     b->size_kb += c->size_kb;
     b->run->counts.dispatched++;
+    b->handed++;
     return b->n_refs == ADD_FILES ? flush_refs(b, err) : 0;
 }
 
@@ -282,6 +284,10 @@ static int wait_for(struct run_builtin *b, struct given *t, struct err *err)
 int run_builtin_finish(struct run_builtin *b, struct err *err)
 {
     int rc = commit(b, err);
+    if (b->run->pass != NULL) {
+        b->run->counts.executed += rc == 0 ? b->handed : 0;
+        return rc;
+    }
     for (size_t i = 0; rc == 0 && i < b->n_tasks; i++) {
         struct given *t = &b->tasks[i];
         rc = wait_for(b, t, err);

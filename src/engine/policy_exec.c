@@ -51,9 +51,7 @@ bool run_is_builtin(const struct run *r, const struct policy_external *ext)
     return in_list(&r->conf->policy.builtin_exec, base) || is_own_program(ext->exec);
 }
 
-/* The statement whose program works on the objects of rule; NULL: none (disk only, or a list that
- * nobody takes). */
-static const struct policy_external *external_of(const struct policy_rule *rule)
+const struct policy_external *run_external_of(const struct policy_rule *rule)
 {
     if (rule->kind == POLICY_LIST)
         return rule->list_external;
@@ -84,7 +82,7 @@ static int check_script(const struct policy_external *ext, struct err *err)
 
 static int check_rule(struct run *r, const struct policy_rule *rule, struct err *err)
 {
-    const struct policy_external *ext = external_of(rule);
+    const struct policy_external *ext = run_external_of(rule);
     if (ext == NULL || rule->kind == POLICY_EXCLUDE)
         return 0;
     if (ext->exec[0] == '\0' && rule->kind == POLICY_LIST)
@@ -108,7 +106,7 @@ int run_preflight(struct run *r, unsigned *line, struct err *err)
     r->needs_generation = r->mode == RUN_DEFER || r->mode == RUN_PREPARE;
     for (size_t i = 0; i < policy_n_rules(r->policy); i++) {
         const struct policy_rule *rule = policy_rule(r->policy, i);
-        const struct policy_external *ext = external_of(rule);
+        const struct policy_external *ext = run_external_of(rule);
         if (ext != NULL && ext->exec[0] != '\0' && !run_is_builtin(r, ext))
             r->needs_generation = true;
         int rc = r->mode == RUN_YES ? check_rule(r, rule, err) : 0;
@@ -193,7 +191,7 @@ static int execute_one(struct executor *x, const struct policy_chosen *c, struct
 {
     struct run *r = x->run;
     const struct policy_rule *rule = policy_rule(r->policy, c->rule);
-    const struct policy_external *ext = external_of(rule);
+    const struct policy_external *ext = run_external_of(rule);
     if (ext == NULL && c->work == POLICY_WORK_DELETE) {
         delete_chosen(r, c);
         return 0;

@@ -160,7 +160,7 @@ static int take_number(const cJSON *args, const char *name, int64_t dflt, int64_
     return err_set(err, -EINVAL, "%s is a number from 1 to %lld", name, (long long)most);
 }
 
-static int take_numbers(struct run *r, const cJSON *args, struct err *err)
+int run_take_numbers(struct run *r, const cJSON *args, struct err *err)
 {
     int64_t parallel = 0;
     int64_t level = json_int(args, "level", POLICY_LEVEL_SUMMARY);
@@ -241,7 +241,7 @@ static int check_inside(const struct run *r, struct err *err)
                    root);
 }
 
-static int take_target(struct run *r, const cJSON *args, struct err *err)
+int run_take_target(struct run *r, const cJSON *args, struct err *err)
 {
     const char *target = NULL;
     int rc = json_need_str(args, "target", &target, err);
@@ -257,13 +257,13 @@ static int take_target(struct run *r, const cJSON *args, struct err *err)
 
 static int take_args(struct run *r, const cJSON *args, struct err *err)
 {
-    int rc = take_target(r, args, err);
+    int rc = run_take_target(r, args, err);
     if (rc == 0)
         rc = take_mode(r, args, err);
     if (rc == 0)
         rc = take_prefix(r, args, err);
     if (rc == 0)
-        rc = take_numbers(r, args, err);
+        rc = run_take_numbers(r, args, err);
     if (rc == 0)
         rc = take_time(r, args, err);
     if (rc == 0)
@@ -271,7 +271,7 @@ static int take_args(struct run *r, const cJSON *args, struct err *err)
     return rc;
 }
 
-static void run_fini(struct run *r)
+void run_fini(struct run *r)
 {
     policy_chooser_free(r->chooser);
     policy_free(r->policy);
@@ -351,8 +351,8 @@ static int compile(const struct conf *conf, const cJSON *args, const char *file,
     return rc;
 }
 
-static int take_policy(const struct conf *conf, const cJSON *args, const char **file,
-                       struct policy **out, cJSON **details, struct err *err)
+int run_take_policy(const struct conf *conf, const cJSON *args, const char **file,
+                    struct policy **out, cJSON **details, struct err *err)
 {
     *file = json_str(args, "file", NULL);
     if (*file == NULL && json_str(args, "text", NULL) == NULL)
@@ -372,11 +372,16 @@ static void add_warnings(cJSON *j, const struct policy *p)
         (void)cJSON_AddItemToArray(list, cJSON_CreateString(w));
 }
 
+struct engine *policy_runner_engine(const struct policy_runner *r)
+{
+    return r->engine;
+}
+
 int policy_run_check(struct policy_runner *r, const cJSON *args, cJSON **result, struct err *err)
 {
     const char *file = NULL;
     struct policy *p = NULL;
-    int rc = take_policy(engine_conf(r->engine), args, &file, &p, result, err);
+    int rc = run_take_policy(engine_conf(r->engine), args, &file, &p, result, err);
     if (rc != 0)
         return rc;
     *result = cJSON_CreateObject();
@@ -388,7 +393,7 @@ int policy_run_check(struct policy_runner *r, const cJSON *args, cJSON **result,
 
 /* ---- the run ---- */
 
-static int take_pool(struct run *r, struct err *err)
+int run_take_pool(struct run *r, struct err *err)
 {
     struct statvfs v;
     if (statvfs(r->fs->path, &v) != 0)
@@ -445,7 +450,7 @@ static void say_end(struct run *r)
     run_say(&r->out, &b);
 }
 
-static int choose(struct run *r, struct err *err)
+int run_choose(struct run *r, struct err *err)
 {
     const struct policy_chooser_config cfg = {
         .pools = &r->pool, .n_pools = 1, .work_dir = r->conf->state_dir};
@@ -502,7 +507,7 @@ static cJSON *summary(struct run *r)
 }
 
 /* A rule that cannot be carried out is a fault of the policy: told with its line. */
-static int preflight(struct run *r, cJSON **details, struct err *err)
+int run_check_rules(struct run *r, cJSON **details, struct err *err)
 {
     unsigned line = 0;
     int rc = run_preflight(r, &line, err);
@@ -516,13 +521,13 @@ static int preflight(struct run *r, cJSON **details, struct err *err)
 
 static int run_phases(struct run *r, cJSON **result, struct err *err)
 {
-    int rc = take_pool(r, err);
+    int rc = run_take_pool(r, err);
     if (rc != 0)
         return rc;
     say_beginning(r);
-    rc = preflight(r, result, err);
+    rc = run_check_rules(r, result, err);
     if (rc == 0)
-        rc = choose(r, err);
+        rc = run_choose(r, err);
     if (rc != 0)
         return rc;
     say_choice(r);
@@ -579,7 +584,7 @@ int policy_run(struct policy_runner *runner, const cJSON *args, policy_run_event
     (void)pthread_mutex_init(&r.out.lock, NULL);
     int rc = take_args(&r, args, e);
     if (rc == 0)
-        rc = take_policy(r.conf, args, &r.file, &r.policy, result, e);
+        rc = run_take_policy(r.conf, args, &r.file, &r.policy, result, e);
     if (rc == 0)
         rc = run_alone(runner, &r, args, result, e);
     run_fini(&r);

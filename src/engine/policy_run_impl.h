@@ -20,6 +20,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct statx;
+
 enum run_mode {
     RUN_YES,     /* execute */
     RUN_TEST,    /* evaluate and report only */
@@ -60,6 +62,7 @@ struct run {
     bool needs_generation; /* lists will be written: candidates carry the inode generation */
     char **input_paths;    /* instead of a scan; NULL */
     size_t n_input_paths;
+    const struct policy_pass *pass; /* only for files that were changed (policy_run.h); NULL */
     struct policy *policy;
     struct policy_pool pool; /* the disk pool's occupancy */
     struct policy_chooser *chooser;
@@ -81,7 +84,46 @@ void run_sayf(struct run_out *out, const char *fmt, ...) __attribute__((format(p
 void run_progress(struct run_out *out, const char *stage, int64_t done, int64_t total,
                   int64_t bytes_done, int64_t bytes_total);
 
+/* ---- preparation (policy_run.c); each returns 0 or a negative code with err set ---- */
+
+/* Reads argument target into r. */
+int run_take_target(struct run *r, const cJSON *args, struct err *err);
+
+/* Reads level, batch_files and parallel into r. */
+int run_take_numbers(struct run *r, const cJSON *args, struct err *err);
+
+/* Compiles what args name; *file is borrowed from args. *details (the caller's): what is wrong in
+ * the text. */
+int run_take_policy(const struct conf *conf, const cJSON *args, const char **file,
+                    struct policy **out, cJSON **details, struct err *err);
+
+/* Asks for the disk pool's occupancy. */
+int run_take_pool(struct run *r, struct err *err);
+
+/* run_preflight, with the rule's place in *details and err. */
+int run_check_rules(struct run *r, cJSON **details, struct err *err);
+
+/* Phases one and two. */
+int run_choose(struct run *r, struct err *err);
+
+/* Frees what r holds. */
+void run_fini(struct run *r);
+
+/* ---- changed files (policy_changed.c) ---- */
+
+/* With r->pass: takes what the pass leaves alone out of *d, whose hits then are kept[] (room for as
+ * many), and tells it. stx: of the object at path. Any thread of the scan. */
+void run_pass_filter(struct run *r, const char *path, const struct statx *stx,
+                     struct policy_hit *kept, struct policy_decision *d);
+
+/* With r->pass: whether the pass is for an object with these attributes at all. */
+bool run_pass_wants(const struct run *r, const struct statx *stx);
+
 /* ---- parts ---- */
+
+/* The statement whose program works on the objects of rule; NULL: none (disk only, or a list that
+ * nobody takes). */
+const struct policy_external *run_external_of(const struct policy_rule *rule);
 
 /* Phase one: scans (or visits the given paths) and adds candidates to r->chooser. Returns 0 or a
  * negative code with err set. */
@@ -122,8 +164,9 @@ struct run_builtin *run_builtin_new(struct run *r);
 int run_builtin_add(struct run_builtin *b, const struct run_job *job, const struct policy_chosen *c,
                     struct err *err);
 
-/* Commits what is open and waits until all tasks ended, telling progress and counting. Returns 0
- * or a negative code with err set (-ESHUTDOWN: the tasks go on after the next start). */
+/* Commits what is open and waits until all tasks ended, telling progress and counting; with r->pass
+ * it does not wait, and what was handed over counts as executed. Returns 0 or a negative code with
+ * err set (-ESHUTDOWN: the tasks go on after the next start). */
 int run_builtin_finish(struct run_builtin *b, struct err *err);
 
 /* Frees b; an open batch is dropped. NULL is allowed. */

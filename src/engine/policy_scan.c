@@ -273,6 +273,17 @@ static int keep(struct scanner *s, struct worker *w, const struct policy_decisio
     return rc == 0 ? 0 : give_up(s, w, rc, &e);
 }
 
+/* As keep, without what the pass leaves alone. */
+static int keep_of_pass(struct scanner *s, struct worker *w, const struct statx *stx,
+                        struct policy_decision *d)
+{
+    if (d->n_hits == 0)
+        return 0;
+    auto_free struct policy_hit *kept = xrealloc_array(NULL, d->n_hits, sizeof(*kept));
+    run_pass_filter(w->run, scan_entry_path(w->entry, NULL), stx, kept, d);
+    return d->n_hits > 0 ? keep(s, w, d) : 0;
+}
+
 static void show(struct worker *w, const struct policy_object *obj, const struct policy_decision *d)
 {
     if (w->run->level < POLICY_LEVEL_CANDIDATES)
@@ -305,14 +316,19 @@ static int on_entry(void *ctx, unsigned number, struct scan_entry *e)
                                 .ino = e->ino,
                                 .ops = &facts,
                                 .ctx = w};
+    const struct statx *stx = NULL;
     tell(w);
-    int rc = policy_eval_object(w->eval, &obj, POLICY_STAGE_ENGINE, false, &d);
+    int rc = w->run->pass != NULL ? scan_entry_stat(e, &stx) : 0;
+    if (rc == 0 && stx != NULL && !run_pass_wants(w->run, stx))
+        return SCAN_GO_ON;
+    if (rc == 0)
+        rc = policy_eval_object(w->eval, &obj, POLICY_STAGE_ENGINE, false, &d);
     if (rc == -ENOENT)
         return SCAN_GO_ON; /* deleted meanwhile: nothing to decide */
     if (rc != 0)
         return rc;
     show(w, &obj, &d);
-    rc = keep(s, w, &d);
+    rc = stx != NULL ? keep_of_pass(s, w, stx, &d) : keep(s, w, &d);
     return rc != 0 ? rc : SCAN_GO_ON;
 }
 
@@ -320,6 +336,8 @@ static void on_error(void *ctx, unsigned number, const char *path, int code, con
 {
     struct scanner *s = ctx;
     (void)number;
+    if (s->run->pass != NULL && (code == -ENOENT || code == -ENOTDIR))
+        return; /* a changed file that is gone */
     run_sayf(&s->run->out, "[E] %s: %s: %s", path, what, strerror(-code));
 }
 
@@ -394,7 +412,10 @@ int run_scan(struct run *r, struct err *err)
 {
     struct scanner s = {.run = r};
     struct scan *scan = NULL;
-    const struct scan_config cfg = {.root = r->root, .threads = (unsigned)r->conf->policy.threads};
+    const struct scan_config cfg = {.root = r->root,
+                                    .threads = r->input_paths != NULL && r->pass != NULL
+                                                   ? 1
+                                                   : (unsigned)r->conf->policy.threads};
     const struct scan_ops ops = {.entry = on_entry, .error = on_error};
     int rc = scan_new(&cfg, &ops, &s, &scan, err);
     if (rc != 0)

@@ -144,7 +144,7 @@ static struct run *find_run_locked(const struct scheduler *s, const char *name)
     return NULL;
 }
 
-static cJSON *run_args(const struct catalog_schedule *sched)
+cJSON *schedule_run_args(const struct catalog_schedule *sched)
 {
     cJSON *j = cJSON_CreateObject();
     cJSON *macros = cJSON_Parse(sched->macros != NULL ? sched->macros : "");
@@ -172,7 +172,7 @@ static int enter_run(struct scheduler *s, const struct catalog_schedule *sched, 
     run->s = s;
     memcpy(run->name, sched->name, sizeof(run->name));
     memcpy(run->log, sched->log, sizeof(run->log));
-    run->args = run_args(sched);
+    run->args = schedule_run_args(sched);
     run->began_ns = now_ns(s);
     DL_APPEND(s->runs, run);
     *out = run;
@@ -208,7 +208,7 @@ static int start_run(struct scheduler *s, const struct catalog_schedule *sched, 
 static int64_t next_of(const struct catalog_schedule *sched)
 {
     struct schedule_when w;
-    if (!sched->enabled || schedule_parse(sched->when, &w, NULL) != 0)
+    if (!sched->enabled || sched->when[0] == '\0' || schedule_parse(sched->when, &w, NULL) != 0)
         return -1;
     return schedule_next(&w, sched->last_run_ns / NS_PER_SEC);
 }
@@ -351,6 +351,7 @@ static cJSON *schedule_json(const struct catalog_schedule *sched)
     cJSON *macros = cJSON_Parse(sched->macros != NULL ? sched->macros : "");
     (void)cJSON_AddItemToObject(j, "macros", macros != NULL ? macros : cJSON_CreateObject());
     (void)cJSON_AddBoolToObject(j, "enabled", sched->enabled);
+    (void)cJSON_AddBoolToObject(j, "events", sched->events);
     add_time(j, "last_run", ran ? sched->last_run_ns : -1);
     json_add_str(j, "last_result", ran ? sched->last_result : "");
     int64_t next = next_of(sched);
@@ -416,21 +417,31 @@ static int check_name(const char *name, struct err *err)
     return err_set(err, -EINVAL, "\"%.80s\" is no schedule name: letters, digits and . _ -", name);
 }
 
+/* A schedule without events needs a time that comes. */
+static int check_when(struct scheduler *s, const struct catalog_schedule *sched, struct err *err)
+{
+    struct schedule_when w;
+    if (sched->events && sched->when[0] == '\0')
+        return 0;
+    int rc = schedule_parse(sched->when, &w, err);
+    if (rc == 0 && schedule_next(&w, now_s(s)) < 0)
+        rc = err_set(err, -EINVAL, "\"%s\" never comes", sched->when);
+    return rc;
+}
+
 /* Changes sched (as it was, or empty) as args say. */
 static int take_settings(struct scheduler *s, const cJSON *args, struct catalog_schedule *sched,
                          struct err *err)
 {
-    struct schedule_when w;
     const bool was_enabled = sched->enabled;
     char was[CATALOG_TEXT_MAX];
     memcpy(was, sched->when, sizeof(was));
     int rc = take_texts(args, sched, err);
+    sched->events = json_bool(args, "events", sched->events);
     if (rc == 0)
-        rc = schedule_parse(sched->when, &w, err);
+        rc = check_when(s, sched, err);
     if (rc != 0)
         return rc;
-    if (schedule_next(&w, now_s(s)) < 0)
-        return err_set(err, -EINVAL, "\"%s\" never comes", sched->when);
     sched->enabled = json_bool(args, "enabled", sched->enabled);
     if (strcmp(was, sched->when) != 0 || was_enabled != sched->enabled) {
         sched->last_run_ns = now_s(s) * NS_PER_SEC; /* counts from now; nothing to catch up */

@@ -60,6 +60,11 @@ void schedule_stop(struct scheduler *s);
 /* Starts every schedule that is due now. Any thread. */
 void schedule_tick(struct scheduler *s);
 
+struct catalog_schedule;
+
+/* The arguments of op policy.run that a run of sched has; new, the caller's. Any thread. */
+cJSON *schedule_run_args(const struct catalog_schedule *sched);
+
 /* Waits until no run is on. Any thread. */
 void schedule_wait_idle(struct scheduler *s);
 

@@ -300,6 +300,7 @@ static void complete(struct s3_call *c, struct upload *u, struct store *s)
     char etag[S3_ETAG_MAX];
     if (!store_commit(c, s, c->req->key, &w, STORE_MULTIPART, etag))
         return;
+    store_tell(c, &s->meta);
     if (upload_remove(c->dir, u->id, &err) < 0)
         log_warn("%s: parts of a completed upload are left: %s", c->req->target, err.text);
     answer(c, &s->meta, etag);

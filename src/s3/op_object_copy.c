@@ -128,9 +128,11 @@ static void copy(struct s3_call *c, struct source *src, struct store *s)
     char etag[S3_ETAG_MAX];
     const char *key = c->req->key;
     bool is_dir = key[strlen(key) - 1] == '/';
-    if (is_dir ? store_commit_dir(c, s, key, &w, etag)
-               : store_commit(c, s, key, &w, STORE_PUT, etag))
-        answer(c, s, etag);
+    if (is_dir ? !store_commit_dir(c, s, key, &w, etag)
+               : !store_commit(c, s, key, &w, STORE_PUT, etag))
+        return;
+    store_tell_changed(c);
+    answer(c, s, etag);
 }
 
 void op_copy_object(struct s3_call *c)

@@ -34,6 +34,7 @@ static void put(struct s3_call *c, struct store *s)
     if (is_dir ? !store_commit_dir(c, s, key, &w, etag)
                : !store_commit(c, s, key, &w, STORE_PUT, etag))
         return;
+    store_tell(c, &s->meta);
     s3_reply_header(req, "ETag", "\"%s\"", etag);
     reply_checksum(c, &s->meta);
     (void)s3_reply_empty(req, 200);

@@ -43,10 +43,12 @@ static void replace(struct s3_call *c, const struct meta_set *tags, int status)
         return;
     struct err err = {0};
     int rc = store_sync_attributes(c, &err);
-    if (rc < 0)
+    if (rc < 0) {
         fault_reply(c, rc, &err);
-    else
-        (void)s3_reply_empty(c->req, status);
+        return;
+    }
+    store_tell_changed(c);
+    (void)s3_reply_empty(c->req, status);
 }
 
 static bool tags_from_xml(struct s3_call *c, const struct xml *doc, struct meta_set *tags)

@@ -259,6 +259,13 @@ bool store_commit_dir(struct s3_call *c, struct store *s, const char *key,
 enum s3_error store_remove(struct s3_call *c, const char *key, const char *if_match,
                            struct err *err);
 
+/* After the object of c's key got attributes m, durably: firnd's policies look at it, unless it is
+ * an object like most: no tags, no metadata, class STANDARD. */
+void store_tell(struct s3_call *c, const struct meta *m);
+
+/* As store_tell, whatever the attributes are. */
+void store_tell_changed(struct s3_call *c);
+
 /* Makes a change of attributes in the bucket durable without opening the object: see
  * doc/design/s3.md. Returns 0 or a negative code with err set. */
 int store_sync_attributes(struct s3_call *c, struct err *err);

@@ -21,6 +21,7 @@
 
 struct cJSON;
 struct conf;
+struct s3_changes;
 struct s3_conn;
 struct s3_registry;
 struct s3_snapshot;
@@ -98,8 +99,9 @@ struct s3_header {
 struct s3_site {
     const struct conf *conf;
     struct s3_registry *registry;
-    int buckets_fd; /* O_PATH of the buckets directory; owned by the process */
-    void *ops;      /* the operations' own state; the server does not look */
+    struct s3_changes *changes; /* whom changes of attributes are told; NULL: nobody */
+    int buckets_fd;             /* O_PATH of the buckets directory; owned by the process */
+    void *ops;                  /* the operations' own state; the server does not look */
 };
 
 struct s3_req {

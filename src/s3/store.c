@@ -6,6 +6,7 @@
 #include "base/io.h"
 #include "base/timefmt.h"
 #include "codec/crc.h"
+#include "s3/changes.h"
 #include "s3/xa.h"
 
 #include <errno.h>
@@ -380,6 +381,19 @@ bool store_commit(struct s3_call *c, struct store *s, const char *key, const str
         return false;
     crash_point(put ? CRASH_put_named : CRASH_multipart_named);
     return finish(c, s, &place, etag);
+}
+
+void store_tell_changed(struct s3_call *c)
+{
+    size_t n = strlen(c->req->key);
+    if (n > 0 && c->req->key[n - 1] != '/') /* directories have no data to carry */
+        s3_changes_add(c->req->site->changes, c->bucket->path, c->req->key);
+}
+
+void store_tell(struct s3_call *c, const struct meta *m)
+{
+    if (m->tags.n > 0 || m->user.n > 0 || strcmp(m->storage_class, "STANDARD") != 0)
+        store_tell_changed(c);
 }
 
 /* The attributes and body of a directory object, under its lock. */

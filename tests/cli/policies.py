@@ -132,6 +132,41 @@ SCHEDULES = [{'name': 'recall', 'when': '0 * * * *', 'target': 'fs1', 'file': '/
               'last_run': None, 'last_result': '', 'next_run': None, 'log': ''}]
 
 
+INSTALLED = [{**SCHEDULES[0], 'events': True, 'problem': 'gone', 'last_error': '2024-03-01T12:01:00.000Z',
+              'counts': {'evaluated': 5, 'matched': 4, 'started': 3, 'left': 1, 'waiting': 2, 'last_event': '2024-03-01T12:00:01.000Z',
+                         'rules': [{'rule': 1, 'name': 'rec', 'matched': 4, 'started': 3}]}}, {**SCHEDULES[1], 'events': False}]
+
+
+def test_installed_policies_are_listed_and_shown():
+    with Fake({'policy.list': {'schedules': INSTALLED}}) as f:
+        same(f.run('policy', 'list').stdout,
+             'Name     File system  Policy           At once  When          Looked at  Hits  Started  Waiting  Last event           Last error\n'
+             'recall   fs1          /pol/rec.policy  yes      0 * * * *     5          4     3        2        2024-03-01 12:00:01  gone\n'
+             'migrate  fs1          /pol/mig.policy  off      30 0,4 * * *  -          -     -        -        -                    -\n')
+        out = f.run('policy', 'show', 'recall').stdout
+        assert "Rule 1 'rec': 4 hits, 3 started\n" in out and 'gone' in out and '/pol/rec.policy' in out, out
+        assert 'Looked at' not in f.run('policy', 'show', 'migrate').stdout
+        r = f.run('policy', 'show', 'nope')
+        assert r.returncode == 1 and 'no installed policy "nope"' in r.stderr, r
+
+
+def test_a_policy_is_installed_and_removed():
+    with Fake({'policy.check': {'rules': 2, 'warnings': []}, 'schedule.set': {'next_run': ''}, 'schedule.delete': {}}) as f, \
+            tempfile.TemporaryDirectory() as d:
+        d = os.path.realpath(d)
+        path = policy_file(d)
+        r = f.run('policy', 'install', 'x', 'fs1', '-P', os.path.basename(path), '-M', 'A=b', cwd=d)
+        same(r.stdout, 'Policy x is installed: objects that S3 clients change are held against it at once.\n')
+        assert f.asked('schedule.set')[0] == {'name': 'x', 'when': '', 'target': 'fs1', 'file': path, 'macros': {'A': 'b'}, 'enabled': True,
+                                              'events': True}
+        f.answers['schedule.set'] = {'next_run': '2024-03-01T13:00:00.000Z'}
+        r = f.run('policy', 'install', 'x', 'fs1', '-P', path, '--when', '0 * * * *', '--no-events')
+        same(r.stdout, 'Policy x is installed: next scan 2024-03-01 13:00:00.\n')
+        assert f.run('policy', 'install', 'x', 'fs1', '-P', path, '--no-events').returncode == 2
+        same(f.run('policy', 'remove', 'x').stdout, 'Removed policy x.\n')
+        assert f.asked('schedule.delete') == [{'name': 'x'}]
+
+
 def test_schedules_are_listed():
     with Fake({'schedule.list': {'schedules': SCHEDULES}}) as f:
         same(f.run('schedule', 'list').stdout,

@@ -403,7 +403,8 @@ static void schedules_remember_their_last_run(void **state)
                                  .target = "fs1",
                                  .file = "/p/rec.policy",
                                  .macros = "{}",
-                                 .enabled = true};
+                                 .enabled = true,
+                                 .events = true};
     OK(f, catalog_schedule_put(f->cat, &s, &f->err));
     OK(f, catalog_schedule_ran(f->cat, "recall", 123, "0 files", CATALOG_NOWAIT, &f->err));
     OK(f, catalog_flush(f->cat, &f->err));
@@ -414,6 +415,7 @@ static void schedules_remember_their_last_run(void **state)
     assert_int_equal(l.v[0].last_run_ns, 123);
     assert_string_equal(l.v[0].last_result, "0 files");
     assert_string_equal(l.v[0].when, "0 * * * *");
+    assert_true(l.v[0].events);
     catalog_schedules_fini(&l);
     OK(f, catalog_schedule_delete(f->cat, "recall", &f->err));
     assert_int_equal(catalog_schedule_list(f->cat, "recall", &l, &f->err), CATALOG_ABSENT);

@@ -353,6 +353,20 @@ static void macros_and_changes_are_kept(void **state)
         json_str(cJSON_GetObjectItemCaseSensitive(first(list), "macros"), "AGE", ""), "30");
 }
 
+static void a_policy_for_events_needs_no_time(void **state)
+{
+    struct fixture *t = *state;
+    struct err e = {0};
+    auto_json cJSON *list = NULL;
+    set(t, "{'name':'m','target':'fs1','file':'/p','when':'','events':true}");
+    assert_ok(call(t, schedule_list, "{}", &list, &e), e);
+    assert_true(json_bool(first(list), "events", false));
+    assert_string_equal(json_str(first(list), "next_run", "?"), "");
+    assert_int_equal(runs_at(t, "2024-03-02T11:00:00"), 0);
+    assert_ok(call(t, schedule_run, "{'name':'m'}", NULL, &e), e);
+    schedule_wait_idle(t->s);
+}
+
 static void wrong_settings_change_nothing(void **state)
 {
     static const char *const bad[] = {
@@ -364,6 +378,8 @@ static void wrong_settings_change_nothing(void **state)
         "{'name':'x','when':'0 * * * *','file':'/p'}",
         "{'name':'x','log':'relative'," RECALL "}",
         "{'when':'0 * * * *','target':'fs1','file':'/p'}",
+        "{'name':'x','when':'','target':'fs1','file':'/p'}",
+        "{'name':'x','when':'61 * * * *','target':'fs1','file':'/p','events':true}",
     };
     struct fixture *t = *state;
     struct err e = {0};
@@ -426,6 +442,7 @@ int main(void)
         T(the_last_result_is_kept_and_the_log_appended),
         T(a_run_that_a_crash_cut_off_is_called_interrupted),
         T(macros_and_changes_are_kept),
+        T(a_policy_for_events_needs_no_time),
         T(wrong_settings_change_nothing),
         T(a_deleted_schedule_runs_no_more),
         T(the_thread_of_the_scheduler_starts_what_is_due),
