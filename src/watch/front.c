@@ -151,8 +151,11 @@ static void take_arrivals(struct front *f)
     struct front_arrival a[BATCH];
     ssize_t n = read(f->readers.arrivals[0], a, sizeof(a));
     int64_t now = front_now_ms();
-    for (ssize_t i = 0; i < n / (ssize_t)sizeof(a[0]); i++)
+    for (ssize_t i = 0; i < n / (ssize_t)sizeof(a[0]); i++) {
         (void)front_table_add(&f->table, &a[i], now);
+        if (!a[i].answered && front_engine_owns(f, a[i].tid)) /* also when its socket is full */
+            front_answer(f, a[i].fd, 0);
+    }
     if (n > 0)
         front_engine_pump(f);
     answer_late(f, now);

@@ -268,7 +268,7 @@ static int send_place(struct front *f, struct front_place *p)
     return rc;
 }
 
-static bool is_engines(const struct front *f, int tid)
+bool front_engine_owns(const struct front *f, int tid)
 {
     char name[16];
     (void)snprintf(name, sizeof(name), "%d", tid);
@@ -278,7 +278,7 @@ static bool is_engines(const struct front *f, int tid)
 static int send_event(struct front *f, int fd)
 {
     const struct front_slot *s = &f->table.slots[fd];
-    if (is_engines(f, s->tid)) {
+    if (front_engine_owns(f, s->tid)) {
         front_answer(f, fd, 0);
         return 0;
     }

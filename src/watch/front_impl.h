@@ -140,6 +140,8 @@ void front_engine_pending(struct front *f, int sock);
 void front_engine_read(struct front *f);
 /* Ends the connection of the engine, if there is one. why follows "firnd (process N) ". */
 void front_engine_hang_up(struct front *f, const char *why);
+/* Whether thread tid is of the engine that is connected. */
+bool front_engine_owns(const struct front *f, int tid);
 /* Sends what there is to send. */
 void front_engine_pump(struct front *f);
 /* Answers waiting event fd and forgets it. */
