@@ -2,6 +2,7 @@
 /* Copies: where the bytes of an archive are. */
 #include "catalog/sqlite_impl.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define COPY_COLUMNS                                                                               \
@@ -91,32 +92,64 @@ struct state_arg {
     int64_t volume;
 };
 
-/* Before copies that match change to a new state: their volumes' garbage follows. */
-static int move_garbage(struct db *db, const struct uuid *id, const struct state_arg *a,
-                        struct err *err)
+/* What becomes garbage on a volume, or is none any more. */
+struct tally {
+    int64_t volume, bytes;
+};
+
+struct tallies {
+    struct tally *v;
+    size_t n;
+};
+
+static void tally(struct tallies *t, int64_t volume, int64_t bytes)
 {
-    return db_run(db, err,
-                  "UPDATE volumes SET garbage = garbage + d.n FROM (SELECT c.volume AS volume,"
-                  " sum(CASE WHEN c.state = 0 AND ?3 <> 0 THEN c.length"
-                  " WHEN c.state <> 0 AND ?3 = 0 THEN -c.length ELSE 0 END) AS n"
-                  " FROM copies c WHERE c.archive = (SELECT n FROM archives WHERE archive = ?1)"
-                  " AND (?2 = 0 OR c.copy_no = ?2) GROUP BY c.volume) AS d"
-                  " WHERE id = d.volume AND d.n <> 0",
-                  V(B(id->b, UUID_BYTES), I(a->copy_no), I(a->state)));
+    size_t i = 0;
+    while (i < t->n && t->v[i].volume != volume)
+        i++;
+    if (i == t->n) {
+        t->v = db_grow(t->v, t->n, sizeof(*t->v));
+        t->v[t->n++] = (struct tally){.volume = volume};
+    }
+    t->v[i].bytes += bytes;
+}
+
+/* Before the copies of id that match change to a new state. */
+static int count_garbage(struct db *db, const struct uuid *id, const struct state_arg *a,
+                         struct tallies *t, struct err *err)
+{
+    sqlite3_stmt *st;
+    int rc = db_query(db, &st, err,
+                      "SELECT volume, state, length FROM copies WHERE archive = (SELECT n FROM"
+                      " archives WHERE archive = ?1) AND (?2 = 0 OR copy_no = ?2)",
+                      V(B(id->b, UUID_BYTES), I(a->copy_no)));
+    while (rc == 0 && (rc = db_next(db, st, err)) == 1) {
+        bool was = COL(st, 1) != CATALOG_COPY_VALID;
+        bool will_be = a->state != CATALOG_COPY_VALID;
+        if (was != will_be)
+            tally(t, COL(st, 0), will_be ? COL(st, 2) : -COL(st, 2));
+        rc = 0;
+    }
+    return rc;
 }
 
 static int set_states(struct db *db, void *p, struct err *err)
 {
     const struct state_arg *a = p;
+    struct tallies t = {0};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < a->n; i++) {
-        rc = move_garbage(db, &a->ids[i], a, err);
+        rc = count_garbage(db, &a->ids[i], a, &t, err);
         if (rc == 0)
             rc = db_run(db, err,
                         "UPDATE copies SET state = ?3 WHERE archive = (SELECT n FROM archives"
                         " WHERE archive = ?1) AND (?2 = 0 OR copy_no = ?2)",
                         V(B(a->ids[i].b, UUID_BYTES), I(a->copy_no), I(a->state)));
     }
+    for (size_t i = 0; rc == 0 && i < t.n; i++)
+        rc = db_run(db, err, "UPDATE volumes SET garbage = garbage + ? WHERE id = ?",
+                    V(I(t.v[i].bytes), I(t.v[i].volume)));
+    free(t.v);
     return rc;
 }
 

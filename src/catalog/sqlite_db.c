@@ -62,7 +62,8 @@ int db_open(struct db *db, const char *path, bool reader, struct err *err)
     const char *setup =
         reader ? "PRAGMA query_only=1; PRAGMA cache_size=-4096"
                : "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-32768;"
-                 "PRAGMA journal_size_limit=67108864; PRAGMA foreign_keys=0";
+                 "PRAGMA journal_size_limit=67108864; PRAGMA wal_autocheckpoint=8000;"
+                 "PRAGMA foreign_keys=0";
     if (sqlite3_exec(db->h, setup, NULL, NULL, NULL) != SQLITE_OK)
         return db_fail(db, err, "set up");
     return 0;

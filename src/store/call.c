@@ -61,13 +61,14 @@ static int send_once(struct call *c, struct transfer *t, struct progress *p, str
     struct store *s = c->store;
     auto_creds_value struct creds_value who = {0};
     auto_target struct target target = {0};
-    struct curl_slist *list = NULL;
+    auto_lines struct signer_lines lines = {.n = 0};
     int rc = creds_get(s->creds, &who, err);
     if (rc == 0)
         rc = target_make(&s->endpoint, s->style, c->bucket, c->key, c->query, &target, err);
     if (rc < 0)
         return rc;
     p->generation = who.generation;
+    bool expect = c->size >= EXPECT_SIZE && !atomic_load(&s->no_expect);
     struct signer_input in = {.method = c->method,
                               .path = target.path,
                               .query = c->query,
@@ -76,19 +77,16 @@ static int send_once(struct call *c, struct transfer *t, struct progress *p, str
                               .fields = c->fields,
                               .nfields = c->nfields,
                               .region = s->region,
-                              .now_ns = time_now_ns() + atomic_load(&s->skew_ns)};
-    rc = signer_headers(&in, &who, &list, NULL, err);
-    bool expect = c->size >= EXPECT_SIZE && !atomic_load(&s->no_expect);
-    struct curl_slist *more =
-        rc == 0 ? curl_slist_append(list, expect ? "Expect: 100-continue" : "Expect:") : NULL;
-    if (more == NULL) {
-        curl_slist_free_all(list);
-        return rc < 0 ? rc : err_set(err, -ENOMEM, "no memory for the headers");
-    }
+                              .now_ns = time_now_ns() + atomic_load(&s->skew_ns),
+                              .unsigned_line = expect ? "Expect: 100-continue" : "Expect:",
+                              .day = &s->day};
+    rc = signer_headers(&in, &who, &lines, NULL, err);
+    if (rc < 0)
+        return rc;
     transfer_reset(t);
     t->method = c->method;
     t->url = target.url;
-    t->headers = more;
+    t->headers = lines.list;
     t->body = c->body;
     t->size = c->size;
     t->out = c->out;
@@ -96,7 +94,6 @@ static int send_once(struct call *c, struct transfer *t, struct progress *p, str
     t->doc_max = c->doc_max;
     t->cancel = c->cancel;
     wire_run(s->wire, t);
-    curl_slist_free_all(more);
     t->headers = NULL;
     t->url = NULL;
     /* A store that took a large body without a word before it would cost a second each time. */

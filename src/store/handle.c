@@ -8,9 +8,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BUFFER_SIZE   (512L * 1024) /* doc/design/store.md: less costs a fifth more CPU */
-#define REFUSAL_MAX   65536         /* bytes of an error's document that are kept */
-#define EXPECT_WAIT   1000L         /* ms for a 100 before the body is sent anyway */
+#define BUFFER_SIZE (512L * 1024) /* doc/design/store.md: less costs a fifth more CPU */
+#define BUFFER_SMALL                                                                               \
+    (64L * 1024)            /* when no body is longer: curl makes its buffers anew each time */
+#define REFUSAL_MAX   65536 /* bytes of an error's document that are kept */
+#define EXPECT_WAIT   1000L /* ms for a 100 before the body is sent anyway */
 #define CA_TLS_OLDEST CURL_SSLVERSION_TLSv1_2
 
 /* Acknowledges what has come at once. A store that sends the head of an answer and a short body in
@@ -143,8 +145,6 @@ static CURLcode set_wire(CURL *e, const struct wire_config *config)
     rc |= curl_easy_setopt(e, CURLOPT_HTTP09_ALLOWED, 0L);
     rc |= curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, (long)config->connect_timeout_s);
     rc |= curl_easy_setopt(e, CURLOPT_EXPECT_100_TIMEOUT_MS, EXPECT_WAIT);
-    rc |= curl_easy_setopt(e, CURLOPT_BUFFERSIZE, BUFFER_SIZE);
-    rc |= curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, BUFFER_SIZE);
     rc |= curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
     rc |= curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
     rc |= curl_easy_setopt(e, CURLOPT_USERAGENT, "firn/" FIRN_VERSION);
@@ -160,7 +160,11 @@ static CURLcode set_wire(CURL *e, const struct wire_config *config)
 
 static CURLcode set_request(CURL *e, struct transfer *t)
 {
+    size_t down = t->out != NULL ? t->out_size : t->doc_max;
+    long size = t->size <= BUFFER_SMALL && down <= BUFFER_SMALL ? BUFFER_SMALL : BUFFER_SIZE;
     CURLcode rc = curl_easy_setopt(e, CURLOPT_URL, t->url);
+    rc |= curl_easy_setopt(e, CURLOPT_BUFFERSIZE, size);
+    rc |= curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, size);
     rc |= curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
     rc |= curl_easy_setopt(e, CURLOPT_HTTPGET, 1L); /* ends UPLOAD and NOBODY of the last use */
     if (t->body != NULL) {

@@ -70,13 +70,14 @@ void wire_watch_begin(struct transfer *t, const char *ip, int port)
 {
     struct line *l = t->line;
     t->fd = -1;
+    if (l->nsockets == 1)
+        t->fd = l->sockets[0].fd;
     for (size_t i = 0; i < l->nsockets && t->fd < 0; i++) {
         if (is_socket(&l->sockets[i], ip, port))
             t->fd = l->sockets[i].fd;
     }
     t->watched = true;
-    t->moved = t->window_moved = bytes_moved(t);
-    t->moved_ns = t->window_ns = time_mono_ns();
+    t->looked = false;
 }
 
 /* Whether a body is on its way: while a store thinks about its answer, min_speed does not hold. */
@@ -91,7 +92,12 @@ bool wire_stalled(const struct wire_config *config, struct transfer *t, int64_t 
         return false; /* connecting: curl's own limit holds */
     int64_t limit = config->stall_timeout_s * NS_PER_SEC;
     uint64_t moved = bytes_moved(t);
-    if (moved != t->moved) {
+    if (!t->looked) { /* most are over before the first look */
+        t->looked = true;
+        t->window_moved = moved;
+        t->window_ns = now;
+    }
+    if (moved != t->moved || t->moved_ns == 0) {
         t->moved = moved;
         t->moved_ns = now;
     }

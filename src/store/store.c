@@ -43,6 +43,7 @@ static int take_config(struct store *s, const struct store_config *config, struc
 int store_open(const struct store_config *config, struct store **out, struct err *err)
 {
     auto_store struct store *s = xzalloc(sizeof(*s));
+    signer_day_init(&s->day);
     s->name = xstrdup(or_default(config->name, "s3"));
     int rc = take_config(s, config, err);
     if (rc < 0)
@@ -67,6 +68,7 @@ void store_close(struct store *s)
     if (s == NULL)
         return;
     wire_close(s->wire);
+    signer_day_fini(&s->day);
     creds_close(s->creds);
     endpoint_fini(&s->endpoint);
     free(s->name);

@@ -8,6 +8,7 @@
 #define STORE_IMPL_H
 
 #include "base/buf.h"
+#include "codec/sign.h"
 #include "codec/xml.h"
 #include "store/store.h"
 
@@ -136,6 +137,24 @@ void query_add(struct buf *b, const char *name, const char *value);
 /* ---- signer.c ---- */
 
 #define SIGNER_FIELDS_MAX 80 /* headers of a request, metadata included */
+#define SIGNER_LINES      (SIGNER_FIELDS_MAX + 6)
+
+/* The signing key of one day; region and credentials are the store's. Guarded by its lock. */
+struct signer_day {
+    pthread_mutex_t lock;
+    bool known;
+    uint64_t generation; /* of the credentials */
+    char date[9];
+    uint8_t key[SIGN_KEY_SIZE];
+};
+
+/* Header lines in curl's form, which point into text. Zeroed before; signer_lines_fini after. */
+struct signer_lines {
+    struct curl_slist list[SIGNER_LINES]; /* the first is the head of the list */
+    size_t at[SIGNER_LINES];              /* where each begins in text */
+    size_t n;
+    struct buf text;
+};
 
 /* What is signed of a request. */
 struct signer_input {
@@ -145,13 +164,22 @@ struct signer_input {
     size_t nfields;
     const char *region;
     int64_t now_ns;
+    const char *unsigned_line; /* to be sent besides, NULL: none */
+    struct signer_day *day;    /* NULL: the key is computed each time */
 };
 
-/* The headers of a signed request, "name: value" in curl's form, into *list (curl_slist_free_all).
- * Returns 0, or -E2BIG when there are too many fields. canonical (may be NULL) gets the canonical
- * request, for tests. */
+/* The headers of a signed request into *lines. Returns 0, or -E2BIG when there are too many fields.
+ * canonical (may be NULL) gets the canonical request, for tests. Any thread. */
 int signer_headers(const struct signer_input *in, const struct creds_value *who,
-                   struct curl_slist **list, struct buf *canonical, struct err *err);
+                   struct signer_lines *lines, struct buf *canonical, struct err *err);
+
+/* Frees what l owns. */
+void signer_lines_fini(struct signer_lines *l);
+#define auto_lines __attribute__((cleanup(signer_lines_fini)))
+
+/* Makes d know nothing; and wipes it. */
+void signer_day_init(struct signer_day *d);
+void signer_day_fini(struct signer_day *d);
 
 /* ---- wire.c: transfers, each on its caller's thread ---- */
 
@@ -194,7 +222,8 @@ struct transfer {
     struct line *line;
     struct transfer *next;
     int fd;       /* of its connection, -1: unknown */
-    bool watched; /* the four below hold: the connection is there */
+    bool watched; /* the connection is there */
+    bool looked;  /* the four below hold */
     uint64_t moved, window_moved;
     int64_t moved_ns, window_ns;
 };
@@ -335,6 +364,7 @@ struct store {
     bool check_md5;
     struct creds *creds;
     struct wire *wire;
+    struct signer_day day;
     _Atomic int64_t skew_ns;   /* the store's clock minus ours */
     _Atomic int sums;          /* enum sums: whether it answers with CRC-64/NVME */
     _Atomic bool no_expect;    /* it does not answer Expect: 100-continue */

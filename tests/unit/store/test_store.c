@@ -39,18 +39,25 @@ static void expect_signature(const char *method, const char *path, const char *q
                               .nfields = n,
                               .region = "us-east-1",
                               .now_ns = 1369353600 * NS_PER_SEC};
-    struct curl_slist *list = NULL, *last = NULL;
+    auto_lines struct signer_lines lines = {.n = 0};
+    struct signer_day day;
     struct err err = {0};
-    assert_int_equal(signer_headers(&in, &example, &list, NULL, &err), 0);
-    for (last = list; last->next != NULL; last = last->next)
-        ;
+    signer_day_init(&day);
+    in.day = &day;
+    assert_int_equal(signer_headers(&in, &example, &lines, NULL, &err), 0);
+    signer_lines_fini(&lines);
+    lines = (struct signer_lines){.n = 0}; /* now with the key that was kept */
+    assert_int_equal(signer_headers(&in, &example, &lines, NULL, &err), 0);
+    signer_day_fini(&day);
+    const struct curl_slist *last = lines.list;
+    while (last->next != NULL)
+        last = last->next;
     auto_free char *want = xasprintf(
         "Authorization: AWS4-HMAC-SHA256 "
         "Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, SignedHeaders=%s, "
         "Signature=%s",
         headers, signature);
     assert_string_equal(last->data, want);
-    curl_slist_free_all(list);
 }
 
 static void signatures_are_those_that_amazon_published(void **state)
@@ -85,18 +92,19 @@ static void a_value_is_signed_with_single_blanks_and_sent_as_it_is(void **state)
                               .payload = EMPTY,
                               .fields = meta,
                               .nfields = 2,
-                              .region = "r"};
-    struct curl_slist *list = NULL;
+                              .region = "r",
+                              .unsigned_line = "Expect:"};
+    auto_lines struct signer_lines lines = {.n = 0};
     auto_buf struct buf canonical = {0};
-    bool sent = false, empty = false;
-    assert_int_equal(signer_headers(&in, &example, &list, &canonical, NULL), 0);
-    for (struct curl_slist *l = list; l != NULL; l = l->next) {
+    bool sent = false, empty = false, more = false;
+    assert_int_equal(signer_headers(&in, &example, &lines, &canonical, NULL), 0);
+    for (const struct curl_slist *l = lines.list; l != NULL; l = l->next) {
+        more = more || strcmp(l->data, "Expect:") == 0;
         sent = sent || strcmp(l->data, "x-amz-meta-a: b  c   d") == 0;
         empty = empty || strcmp(l->data, "x-amz-meta-empty;") == 0;
     }
-    assert_true(sent && empty);
+    assert_true(sent && empty && more);
     assert_non_null(strstr(canonical.data, "\nx-amz-meta-a:b c d\nx-amz-meta-empty:\n\n"));
-    curl_slist_free_all(list);
 }
 
 static void expect_target(const char *endpoint, enum store_style style, const char *bucket,
@@ -382,6 +390,28 @@ static void a_head_becomes_a_reply(void **state)
     head_fini(&h);
 }
 
+static void a_date_is_read_in_each_form_and_nothing_else_is_one(void **state)
+{
+    static const struct {
+        const char *line;
+        int64_t seconds;
+    } cases[] = {{"Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 784111777},
+                 {"Last-Modified: Sunday, 06-Nov-94 08:49:37 GMT\r\n", 784111777},
+                 {"Last-Modified: Sun Nov  6 08:49:37 1994\r\n", 784111777},
+                 {"Last-Modified: Thu, 29 Feb 2024 23:59:59 GMT\r\n", 1709251199},
+                 {"Last-Modified: Sun, 06 anF 1994 08:49:37 GMT\r\n", 0},
+                 {"Last-Modified: Sun, 06 Nov 1994 25:49:37 GMT\r\n", 0},
+                 {"Last-Modified: yesterday\r\n", 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct head h = {0};
+        const char *const lines[] = {"HTTP/1.1 200 OK\r\n", cases[i].line};
+        take(&h, lines, 2);
+        assert_int_equal(h.reply.modified_ns / NS_PER_SEC, cases[i].seconds);
+        head_fini(&h);
+    }
+}
+
 static void an_etag_is_an_md5_only_without_encryption(void **state)
 {
     (void)state;
@@ -484,6 +514,7 @@ int main(void)
         cmocka_unit_test(a_changed_credentials_file_is_noticed_without_a_refusal),
         cmocka_unit_test(what_passes_is_told_from_what_is_definite),
         cmocka_unit_test(a_head_becomes_a_reply),
+        cmocka_unit_test(a_date_is_read_in_each_form_and_nothing_else_is_one),
         cmocka_unit_test(an_etag_is_an_md5_only_without_encryption),
         cmocka_unit_test(heads_that_make_no_sense_are_marked),
         cmocka_unit_test(errors_are_read_out_of_documents_and_made_printable),
