@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/engine_impl.h"
+#include "engine/transparent.h"
 
 #include "base/io.h"
 #include "base/log.h"
@@ -201,7 +202,9 @@ static int start_all(struct engine *e, struct err *err)
     if (rc < 0)
         return rc;
     open_filesystems(e);
-    rc = library_open_all(e, err);
+    rc = transparent_start(e, &e->transparent, err);
+    if (rc == 0)
+        rc = library_open_all(e, err);
     if (rc == 0)
         rc = make_pools(e, err);
     if (rc == 0) {
@@ -216,6 +219,8 @@ static int start_all(struct engine *e, struct err *err)
         rc = start_thread(&e->planner_to, migrate_planner, e, err);
     if (rc == 0)
         rc = start_thread(&e->planner_from, recall_planner, e, err);
+    if (rc == 0)
+        rc = transparent_serve(e->transparent, err);
     return rc;
 }
 
@@ -290,6 +295,7 @@ void engine_stop(struct engine *e)
     if (e == NULL)
         return;
     engine_stop_begin(e);
+    transparent_stop(e->transparent);
     /* The planners first: then no new work arrives at drives and finisher. */
     if (e->threads >= 3)
         (void)pthread_join(e->planner_from, NULL);
@@ -300,6 +306,7 @@ void engine_stop(struct engine *e)
         (void)pthread_join(e->finisher, NULL);
     wait_for_callers(e);
     recall_free_all(e);
+    transparent_free(e->transparent);
     task_free_all(e);
     library_free_all(e);
     close_filesystems(e);

@@ -397,8 +397,9 @@ struct engine {
     struct batch *finish;
     struct batch *live; /* batches whose files have their archive ids */
     struct admin *admins;
-    struct recall *recalls; /* hash of those in memory */
-    size_t window;          /* of them, planned (not by readers) */
+    struct transparent *transparent; /* NULL: no file system with posix_readers = "recall" */
+    struct recall *recalls;          /* hash of those in memory */
+    size_t window;                   /* of them, planned (not by readers) */
     struct account *accounts;
     int calling;          /* threads that tell askers of a result */
     int64_t recalls_open; /* jobs from tape without result, all of them */

@@ -28,7 +28,7 @@ static struct state_facts facts_of(const struct batch *b, const struct mfile *f,
     struct state_facts s = {.copies_asked = (unsigned)b->task->npools, .unchanged = unchanged};
     for (size_t p = 0; p < b->task->npools; p++)
         s.copies_durable += !f->copies[p].needed || f->copies[p].done ? 1 : 0;
-    s.readers_allowed = strcmp(f->fs->conf->posix_readers, "none") != 0;
+    s.readers_allowed = strcmp(f->fs->conf->posix_readers, "any") == 0;
     return s;
 }
 

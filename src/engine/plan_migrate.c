@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/engine_impl.h"
+#include "engine/transparent.h"
 
 #include "base/crash.h"
 #include "base/log.h"
@@ -89,15 +90,25 @@ static void check_stat(struct batch *b, struct mfile *f, const struct stat *st)
                    (long long)((now - mtime) / NS_PER_SEC), (long long)m->min_age_s);
 }
 
-/* Other programs would read zeros in place of a released file. */
+/* Other programs would read zeros in place of a released file, unless none read, or the kernel's
+ * events stop them. */
 static bool may_release(struct batch *b, struct mfile *f)
 {
-    if (b->task->type != ENGINE_MIGRATE || strcmp(f->fs->conf->posix_readers, "none") == 0)
+    const char *readers = f->fs->conf->posix_readers;
+    const char *why = "";
+    if (b->task->type != ENGINE_MIGRATE || strcmp(readers, "none") == 0)
         return true;
+    if (strcmp(readers, "recall") == 0) {
+        why = transparent_refuses_release(b->e->transparent, f->fs->conf->name);
+        if (why[0] == '\0')
+            return true;
+        mfile_fail(f, CODE_FAILED, "not released: %s; premigrate works without", why);
+        return false;
+    }
     mfile_fail(f, CODE_FAILED,
                "not released: other programs would read zeros in place of its data. Set "
-               "posix_readers = \"none\" for file system %s in firn.conf when none reads there "
-               "without a recall; premigrate works without",
+               "posix_readers = \"recall\" for file system %s in firn.conf (with firn-watch), or "
+               "\"none\" when none reads there without a recall; premigrate works without",
                f->fs->conf->name);
     return false;
 }

@@ -19,7 +19,7 @@ static const char *copies_hold(const struct state_facts *f)
 static const char *release_allowed(const struct state_facts *f)
 {
     if (f->readers_allowed)
-        return "posix_readers of its file system is not \"none\"";
+        return "posix_readers of its file system is \"any\"";
     return copies_hold(f);
 }
 

@@ -17,7 +17,7 @@ struct state_facts {
     unsigned copies_asked;   /* pools that the task names */
     unsigned copies_durable; /* of them: synced, checked and in the catalogue */
     bool unchanged;          /* the file is as it was when the copies were read */
-    bool readers_allowed;    /* other programs may read stubs: posix_readers is not "none" */
+    bool readers_allowed;    /* other programs may read stubs: posix_readers is "any" */
     bool data_complete;      /* every byte of the archived size was written */
     bool data_checked;       /* its digest agrees, or no check is asked */
 };

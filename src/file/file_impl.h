@@ -43,6 +43,9 @@ struct file_guarded {
 bool file_guard_enter(struct fs *fs, struct file_guarded *g);
 void file_guard_leave(struct fs *fs, struct file_guarded *g);
 
+/* Whether the guard of fs allows releases now (file/guard.h); true without one. */
+bool file_guard_ready(const struct fs *fs);
+
 /* Has the guard of fs mark or unmark the file open as fd; 0 without a guard. Returns 0 or a
  * negative code with err set. */
 int file_guard_mark(const struct fs *fs, int fd, bool add, struct err *err);

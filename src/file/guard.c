@@ -17,6 +17,11 @@ int file_guard_mark(const struct fs *fs, int fd, bool add, struct err *err)
     return fs->guard.mark != NULL ? fs->guard.mark(fs->guard.arg, fd, add, err) : 0;
 }
 
+bool file_guard_ready(const struct fs *fs)
+{
+    return fs->guard.ready == NULL || fs->guard.ready(fs->guard.arg);
+}
+
 static bool is_entered(const struct fs *fs, const struct file_id *id)
 {
     for (const struct file_guarded *o = fs->releases; o != NULL; o = o->next) {

@@ -19,6 +19,10 @@ struct file_guard {
      * never stopped), or takes it away. Adding twice and removing what is not there are no errors.
      * Returns 0 or a negative code with err set; then nothing is released. Any thread. */
     int (*mark)(void *arg, int fd, bool add, struct err *err);
+    /* Whether a descriptor that is opened now stays unhooked, i.e. only marked files are watched,
+     * not the whole file system. Else nothing is released: the punch would raise an event, and the
+     * event's own descriptor would wait for the lease. NULL: always. Any thread. */
+    bool (*ready)(void *arg);
     void *arg;
 };
 

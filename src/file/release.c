@@ -167,6 +167,8 @@ static int begin(struct file_release *r, const struct file_id *id,
                  struct err *err)
 {
     struct file_info i;
+    if (!file_guard_ready(r->fs))
+        return FILE_IN_USE;
     int rc = file_open_for_work(r->fs, id, &r->fd, err);
     if (rc != 0)
         return rc;

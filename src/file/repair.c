@@ -5,10 +5,11 @@
 
 #include <fcntl.h>
 
-/* Nobody has the file open: its blocks may go. If somebody has, they stay, and only cost space. */
-static int finish_release(int fd, const struct file_info *i, struct err *err)
+/* Nobody has the file open: its blocks may go. If somebody has, or the guard cannot have that now,
+ * they stay, and only cost space. */
+static int finish_release(const struct fs *fs, int fd, const struct file_info *i, struct err *err)
 {
-    int rc = file_lease(fd, err);
+    int rc = file_guard_ready(fs) ? file_lease(fd, err) : FILE_IN_USE;
     if (rc < 0)
         return rc;
     if (rc == FILE_IN_USE)
@@ -25,7 +26,7 @@ static int repair_interrupted(struct fs *fs, int fd, const struct file_info *i, 
     if (rc == 0 && !i->marker)
         rc = file_put_marker(fd, true, err);
     if (rc == 0 && (i->record.flags & FILE_RECORD_RELEASING) != 0) {
-        rc = finish_release(fd, i, err);
+        rc = finish_release(fs, fd, i, err);
     } else if (rc == 0) {
         rc = file_punch_all(fd, (uint64_t)i->st.st_size);
         if (rc < 0)

@@ -433,6 +433,16 @@ size_t link_filesystems(struct link *l, struct link_fs *fs, size_t max)
     return l->nfs;
 }
 
+bool link_covers(struct link *l, const char *name)
+{
+    lock_scope(&l->lock);
+    for (size_t i = 0; i < l->nfs && l->front != 0; i++) {
+        if (strcmp(l->fs[i].name, name) == 0)
+            return (l->fs[i].flags & WATCH_FS_COVERED) != 0;
+    }
+    return true;
+}
+
 void link_status(struct link *l, struct link_status *out)
 {
     (void)pthread_rwlock_rdlock(&l->groups_lock);

@@ -271,7 +271,7 @@ static void release_needs_posix_readers_none(void **state)
     site_write(s, "f", 1000, 1);
     struct engine_task_progress p = site_one(s, ENGINE_MIGRATE, "pool1@lib1", "f");
     const char *text = site_failure(s, p.task_id, NULL);
-    assert_non_null(strstr(text, "posix_readers = \"none\""));
+    assert_non_null(strstr(text, "posix_readers = \"recall\""));
     assert_non_null(strstr(text, "fs1"));
     assert_string_equal(site_state(s, "f"), "resident");
 }

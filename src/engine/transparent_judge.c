@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One event: whose file, in which state, who asks; then an answer, or a recall and an answer. */
+#include "engine/transparent_impl.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AGAIN_MOST 8 /* times that a file may change under our eyes */
+
+static void finish(struct transparent *t, struct waiting *w, int code, uint64_t *which)
+{
+    transparent_count(t, which);
+    link_answer(t->link, &w->ev, code);
+    if (w->ev.fd >= 0)
+        (void)close(w->ev.fd);
+    free(w);
+}
+
+static void let_go(struct transparent *t, struct waiting *w)
+{
+    finish(t, w, 0, &t->counts.let_go);
+}
+
+/* ---- the file ---- */
+
+/* Its file system among the watched ones, and its identity. NULL when it is in none. */
+static struct efs *find(struct transparent *t, struct waiting *w)
+{
+    if (w->ev.fd < 0)
+        return efs_by_uuid(t->e, &w->id.fs); /* judged before */
+    for (size_t i = 0; i < t->e->nfs; i++) {
+        struct efs *fs = &t->e->fs[i];
+        if (fs->fs != NULL && fs_identify(fs->fs, w->ev.fd, &w->id, NULL, NULL) == 0)
+            return fs;
+    }
+    return NULL;
+}
+
+/* Somebody truncated the stub to nothing, or did and wrote: what is there is all there is. */
+static int make_resident(struct transparent *t, struct efs *fs, const struct file_info *i,
+                         struct err *err)
+{
+    auto_close int fd = fs_open_id(fs->fs, &i->id, O_RDWR | O_NONBLOCK, err);
+    int rc = fd < 0 ? fd : file_set_resident(fs->fs, fd, err);
+    if (rc == 0)
+        rc = fs_sync(fs->fs, err);
+    if (rc == 0 && i->has_record && i->note != FILE_NOTE_COPIED)
+        copies_set_state(t->e, &i->record.archive, 0, CATALOG_COPY_GARBAGE,
+                         "its file was written anew");
+    return rc;
+}
+
+/* Whether the data on disk is the truth although the record says migrated. */
+static bool is_rewritten(const struct file_info *i)
+{
+    return i->state == FILE_MIGRATED && (i->note == FILE_NOTE_STUB_CHANGED ||
+                                         (i->note == FILE_NOTE_STUB_CUT && i->st.st_size == 0));
+}
+
+/* ---- a file that its opener truncates ---- */
+
+/* Not an event: has it been truncated by now? */
+static void look_again(struct transparent *t, struct waiting *w)
+{
+    struct file_info i;
+    struct err err = {0};
+    struct efs *fs = efs_by_uuid(t->e, &w->id.fs);
+    int rc = fs == NULL ? -ENODEV : file_inspect_id(fs->fs, &w->id, &i, &err);
+    bool rewritten = rc == 0 && is_rewritten(&i);
+    if (rewritten && make_resident(t, fs, &i, &err) < 0)
+        log_warn("inode %llu of %s: %s", (unsigned long long)w->id.ino, fs->conf->name, err.text);
+    if (rc != 0 || rewritten || i.state != FILE_MIGRATED || ++w->tries >= LATER_MOST) {
+        free(w);
+        return;
+    }
+    transparent_later(t, w);
+}
+
+/* Nothing is written to the file before the answer: on a frozen file system both would wait. */
+static void let_truncate(struct transparent *t, struct waiting *w)
+{
+    struct waiting *later = xzalloc(sizeof(*later));
+    later->t = t;
+    later->id = w->id;
+    later->ev.fd = -1;
+    let_go(t, w);
+    transparent_later(t, later);
+}
+
+/* ---- who asks ---- */
+
+static const char *why_denied(const struct transparent *t, const struct kreader *who)
+{
+    const struct conf_list *l = &t->e->conf->recall.deny_programs;
+    for (size_t i = 0; i < l->count; i++) {
+        /* The kernel keeps 15 bytes of a program's name. */
+        if (strncmp(l->items[i], who->program, 15) == 0)
+            return "recall.deny_programs";
+    }
+    for (size_t i = 0; i < t->n_deny_users; i++) {
+        if (t->deny_users[i] == who->uid)
+            return "recall.deny_users";
+    }
+    return NULL;
+}
+
+/* ---- the recall ---- */
+
+static int code_of(int rc)
+{
+    switch (rc) {
+    case -ENOSPC:
+    case -EDQUOT:
+        return -rc;
+    case -EACCES:
+        return EPERM; /* the kernel takes no EACCES */
+    case -EAGAIN:
+        return EBUSY; /* the queue is full */
+    default:
+        return EIO;
+    }
+}
+
+static void recalled(void *arg, int rc, const struct err *err)
+{
+    struct waiting *w = arg;
+    struct transparent *t = w->t;
+    {
+        lock_scope(&t->lock);
+        t->counts.waiting--;
+    }
+    if (rc == 0) {
+        finish(t, w, 0, &t->counts.recalled);
+    } else if (rc == -ESHUTDOWN) {
+        free(w); /* the front hands it to the next firnd */
+    } else if (rc == -ESTALE && ++w->tries < AGAIN_MOST) {
+        transparent_again(t, w); /* it is not what it was: truncated, written, recalled */
+    } else {
+        log_warn("%s (pid %d) gets an error: %s", w->who.program, w->who.pid, err->text);
+        finish(t, w, code_of(rc), &t->counts.failed);
+    }
+}
+
+/* nfsd's threads are few: its clients ask again by themselves (NFS4ERR_DELAY, JUKEBOX). */
+static void forget(void *arg, int rc, const struct err *err)
+{
+    struct transparent *t = arg;
+    (void)rc, (void)err;
+    lock_scope(&t->lock);
+    t->counts.waiting--;
+}
+
+static void recall_refused(struct transparent *t, struct waiting *w, int rc, const struct err *err)
+{
+    if (rc == -ESHUTDOWN) {
+        free(w);
+        return;
+    }
+    if (rc == -EACCES) {
+        finish(t, w, EPERM, &t->counts.denied);
+        return;
+    }
+    log_warn("%s (pid %d) gets an error: %s", w->who.program, w->who.pid, err->text);
+    finish(t, w, code_of(rc), &t->counts.failed);
+}
+
+static void ask(struct transparent *t, struct waiting *w, struct efs *fs, const struct file_info *i)
+{
+    struct err err = {0};
+    const struct engine_recall_who who = {
+        .program = w->who.program, .uid = w->who.uid, .pid = w->who.pid};
+    const uint64_t limit = i->note == FILE_NOTE_STUB_CUT ? (uint64_t)i->st.st_size : UINT64_MAX;
+    const bool nfsd = kreader_is_nfsd(&w->who);
+    {
+        lock_scope(&t->lock);
+        t->counts.waiting++;
+    }
+    int rc = engine_recall_async(t->e, fs->conf->name, &w->id, limit, &who,
+                                 nfsd ? forget : recalled, nfsd ? (void *)t : (void *)w, &err);
+    if (rc == 0) {
+        if (nfsd)
+            finish(t, w, EAGAIN, &t->counts.recalled);
+        return;
+    }
+    {
+        lock_scope(&t->lock);
+        t->counts.waiting--;
+    }
+    if (rc == 1)
+        let_go(t, w);
+    else
+        recall_refused(t, w, rc, &err);
+}
+
+/* ---- all ---- */
+
+/* The file's own facts decide first. Returns true when w was answered. */
+static bool judge_file(struct transparent *t, struct waiting *w, struct efs *fs,
+                       struct file_info *i)
+{
+    struct err err = {0};
+    int rc = 0;
+    if (fs != NULL)
+        rc = w->ev.fd >= 0 ? file_inspect(fs->fs, w->ev.fd, i, &err)
+                           : file_inspect_id(fs->fs, &w->id, i, &err);
+    if (fs == NULL || rc > 0) { /* no managed file, no plain one, or gone */
+        let_go(t, w);
+        return true;
+    }
+    if (rc == 0 && is_rewritten(i)) {
+        rc = make_resident(t, fs, i, &err);
+        i->state = FILE_RESIDENT;
+    }
+    if (rc < 0) {
+        log_err("inode %llu of %s: %s", (unsigned long long)w->id.ino, fs->conf->name, err.text);
+        finish(t, w, EIO, &t->counts.failed);
+        return true;
+    }
+    if (i->state == FILE_MIGRATED)
+        return false;
+    if (w->ev.fd >= 0) /* a mark in vain costs an event at each access */
+        (void)file_unguard(fs->fs, w->ev.fd, NULL);
+    let_go(t, w);
+    return true;
+}
+
+void transparent_judge(struct transparent *t, struct waiting *w)
+{
+    struct file_info i;
+    if (w->later) {
+        look_again(t, w);
+        return;
+    }
+    struct efs *fs = find(t, w);
+    if (judge_file(t, w, fs, &i))
+        return;
+    if ((w->ev.ops & WATCH_OP_OPEN) != 0 && kreader_truncates(w->ev.tid)) {
+        let_truncate(t, w);
+        return;
+    }
+    (void)kreader_of(w->ev.tid, &w->who);
+    const char *why = why_denied(t, &w->who);
+    if (why != NULL) {
+        log_debug("%s (pid %d) is refused by %s", w->who.program, w->who.pid, why);
+        finish(t, w, EPERM, &t->counts.denied);
+        return;
+    }
+    if (w->ev.fd >= 0) /* a descriptor of ours would be in the way of leases */
+        (void)close(w->ev.fd);
+    w->ev.fd = -1;
+    ask(t, w, fs, &i);
+}
