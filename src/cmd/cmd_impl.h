@@ -342,6 +342,7 @@ struct cmd_taskrun {
     const char *pools; /* "pool1@lib1,pool2@lib1" or NULL */
     bool resident;
     bool async; /* print the task's number and do not wait */
+    bool plan;  /* of a recall: print what it will take, and do nothing */
     struct cmd_path_source source;
 };
 

@@ -130,7 +130,8 @@ static int run_task(struct cmd_ctx *ctx, const struct cmd_args *args)
     struct cmd_taskrun run = {.type = args->cmd->name,
                               .pools = cmd_value(args, "pool"),
                               .resident = cmd_has(args, "resident"),
-                              .async = cmd_has(args, "async")};
+                              .async = cmd_has(args, "async"),
+                              .plan = cmd_has(args, "plan")};
     int rc = source(args, &run.source);
     return rc != 0 ? rc : cmd_taskrun(ctx, &run);
 }
@@ -157,6 +158,7 @@ static const struct cmd_opt state_opts[] = {OPT_LIST, OPT_NULL, {0}};
 static const struct cmd_opt migrate_opts[] = {OPT_POOL, OPT_LIST, OPT_NULL, OPT_ASYNC, {0}};
 static const struct cmd_opt recall_opts[] = {
     {"resident", 0, NULL, "forget the copies on tape, the file becomes resident", 0},
+    {"plan", 0, NULL, "tell tapes, mounts, bytes and time; recall nothing", 0},
     OPT_LIST,
     OPT_NULL,
     OPT_ASYNC,

@@ -187,6 +187,33 @@ static void print_times(const cJSON *task)
     }
 }
 
+/* Where the requests of a recall wait, and why. */
+static void print_places(const cJSON *task)
+{
+    const cJSON *w = cJSON_GetObjectItemCaseSensitive(task, "waiting");
+    const cJSON *r = NULL;
+    if (w == NULL)
+        return;
+    (void)printf("%-20s %" PRId64 " being read, %" PRId64 " queued, %" PRId64
+                 " not looked at yet\n",
+                 "Waiting:", json_int(w, "reading", 0), json_int(w, "queued", 0),
+                 json_int(w, "planned_later", 0));
+    cJSON_ArrayForEach (r, cJSON_GetObjectItemCaseSensitive(w, "requests")) {
+        (void)printf("  %" PRId64 " of %" PRId64 " at %s@%s: ", json_int(r, "position", 0),
+                     json_int(r, "queued", 0), json_str(r, "volume", "-"),
+                     json_str(r, "library", "-"));
+        cmd_put_text(stdout, json_str(r, "path", "?"));
+        (void)fputs(": ", stdout);
+        cmd_put_text(stdout, json_str(r, "reason", ""));
+        const cJSON *a = NULL;
+        cJSON_ArrayForEach (a, cJSON_GetObjectItemCaseSensitive(r, "asked_by")) {
+            (void)fputs("; asked by ", stdout);
+            cmd_put_text(stdout, cJSON_IsString(a) ? a->valuestring : "?");
+        }
+        (void)putchar('\n');
+    }
+}
+
 static void print_task(const cJSON *task)
 {
     static const char *const names[] = {"Task ID:",
@@ -225,6 +252,7 @@ static void print_task(const cJSON *task)
             (void)printf(" %s=%.0f", c->string, c->valuedouble);
     }
     (void)putchar('\n');
+    print_places(task);
 }
 
 int cmd_task_show(struct cmd_ctx *ctx, const struct cmd_args *args)

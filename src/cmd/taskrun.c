@@ -251,6 +251,74 @@ static void announce(struct cmd_ctx *ctx, const struct cmd_taskrun *run, int64_t
                 id);
 }
 
+/* ---- a recall that is only planned ---- */
+
+static void print_seconds(const cJSON *plan, const char *before)
+{
+    const cJSON *s = cJSON_GetObjectItemCaseSensitive(plan, "seconds");
+    if (!cJSON_IsNumber(s)) {
+        (void)printf("%snot known (no cost model)\n", before);
+        return;
+    }
+    int64_t all = (int64_t)(s->valuedouble + 0.5);
+    (void)printf("%s%" PRId64 ":%02d:%02d\n", before, all / 3600, (int)(all / 60 % 60),
+                 (int)(all % 60));
+}
+
+static void print_volumes(const cJSON *plan)
+{
+    const cJSON *v = NULL;
+    cJSON_ArrayForEach (v, cJSON_GetObjectItemCaseSensitive(plan, "volumes")) {
+        (void)printf("%s %s@%s: %" PRId64 " files, %" PRId64 " bytes",
+                     strcmp(json_str(v, "kind", ""), "store") == 0 ? "Store" : "Tape",
+                     json_str(v, "volume", "-"), json_str(v, "library", "-"),
+                     json_int(v, "files", 0), json_int(v, "bytes", 0));
+        if (json_bool(v, "mounted", false))
+            (void)fputs(", mounted", stdout);
+        if (json_int(v, "waiting", 0) > 0)
+            (void)printf(", %" PRId64 " wait already", json_int(v, "waiting", 0));
+        print_seconds(v, ", ");
+    }
+}
+
+static void print_problems(const cJSON *plan)
+{
+    const cJSON *p = NULL;
+    cJSON_ArrayForEach (p, cJSON_GetObjectItemCaseSensitive(plan, "problems")) {
+        cmd_put_text(stderr, json_str(p, "path", "?"));
+        (void)fputs(": ", stderr);
+        cmd_put_text(stderr, json_str(p, "message", "no copy can be read"));
+        (void)fputc('\n', stderr);
+    }
+}
+
+/* Prints what the draft will take. CMD_EXIT_FAILED when files have no copy that can be read. */
+static int show_plan(struct cmd_ctx *ctx, int64_t draft)
+{
+    cJSON *args = cJSON_CreateObject();
+    json_add_int(args, "draft", draft);
+    auto_json cJSON *plan = NULL;
+    int rc = cmd_call(ctx, "recall.plan", args, &plan);
+    if (rc < 0)
+        return rc;
+    int failed = json_int(plan, "unreadable", 0) > 0 ? CMD_EXIT_FAILED : 0;
+    if (ctx->json) {
+        (void)cmd_print_payload(take_ptr(plan));
+        return failed;
+    }
+    (void)printf("Files:       %" PRId64 "\nBytes:       %" PRId64 "\nTapes:       %" PRId64
+                 "\nMounts:      %" PRId64 "\n",
+                 json_int(plan, "files", 0), json_int(plan, "bytes", 0), json_int(plan, "tapes", 0),
+                 json_int(plan, "mounts", 0));
+    print_seconds(plan, "Time:        ");
+    (void)printf("On disk:     %" PRId64 "\nQueued:      %" PRId64 "\nNo copy:     %" PRId64 "\n",
+                 json_int(plan, "not_migrated", 0), json_int(plan, "duplicates", 0),
+                 json_int(plan, "unreadable", 0));
+    print_volumes(plan);
+    print_problems(plan);
+    return failed;
+}
+
 int cmd_taskrun(struct cmd_ctx *ctx, const struct cmd_taskrun *run)
 {
     struct batch b = {.ctx = ctx};
@@ -268,6 +336,8 @@ int cmd_taskrun(struct cmd_ctx *ctx, const struct cmd_taskrun *run)
             (void)fprintf(stderr, "%s: no file was named, nothing to do\n", ctx->program->name);
         return 0;
     }
+    if (run->plan)
+        return show_plan(ctx, b.draft);
     cJSON *args = cJSON_CreateObject();
     json_add_int(args, "draft", b.draft);
     auto_json cJSON *committed = NULL;

@@ -69,6 +69,16 @@ int ctl_op_task_add(struct ctl_request *rq, struct err *err)
     return rc != 0 ? rc : engine_draft_add_json(*place, rq->args, err);
 }
 
+int ctl_op_recall_plan(struct ctl_request *rq, struct err *err)
+{
+    struct engine_draft **place = NULL;
+    cJSON *result = NULL;
+    int rc = find(rq, &place, err);
+    if (rc == 0)
+        rc = engine_draft_plan_json(*place, &result, err);
+    return ctl_deliver(rq, rc, result);
+}
+
 int ctl_op_task_commit(struct ctl_request *rq, struct err *err)
 {
     struct engine_draft **place = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/engine_impl.h"
+#include "engine/recall_impl.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -359,6 +359,14 @@ int engine_draft_commit(struct engine_draft *d, struct engine_task_progress *inf
     }
     engine_draft_free(d);
     return 0;
+}
+
+int engine_draft_plan_json(struct engine_draft *d, cJSON **result, struct err *err)
+{
+    if (d->task->type != ENGINE_RECALL)
+        return err_set(err, -EINVAL, "the draft is of a %s; recalls can be planned",
+                       task_type_name(d->task->type));
+    return recall_forecast(d->e, d->task->id, d->duplicates, result, err);
 }
 
 void engine_draft_free(struct engine_draft *d)

@@ -256,6 +256,13 @@ int engine_draft_add_json(struct engine_draft *d, const cJSON *args, struct err 
 /* See engine_draft_from_json. */
 int engine_draft_commit_json(struct engine_draft *d, cJSON **result, struct err *err);
 
+/*
+ * Op recall.plan: what the files of a draft of recalls will take, before anything moves. The draft
+ * stays, to be committed or freed. Returns 0 with *result (the caller's), -EINVAL for a draft of
+ * another type, or another negative code, with err.
+ */
+int engine_draft_plan_json(struct engine_draft *d, cJSON **result, struct err *err);
+
 /* ---- facts for policy runs ---------------------------------------------------------------- */
 
 /* What the engine knows of a file that policies ask for. */

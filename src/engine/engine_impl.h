@@ -338,7 +338,6 @@ struct recall {
     struct recall_copy copies[ENGINE_POOLS_MAX + 1];
     size_t ncopies;
     size_t current; /* index in copies */
-    uint64_t limit; /* bytes that are wanted of a stub that was cut short; else UINT64_MAX */
     bool resident;  /* all who asked want no record kept */
     bool drop;      /* decided from resident when the data is there */
     bool reader;    /* somebody is blocked */

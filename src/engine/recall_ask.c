@@ -19,7 +19,6 @@
 struct request {
     struct efs *fs;
     const char *path; /* relative; NULL when the caller does not know it */
-    uint64_t limit;
     char account[80];
     struct asker *asker; /* owned; NULL once a recall has it */
     bool ended;          /* at once, no copy can be read: nobody is called */
@@ -80,8 +79,6 @@ static void attach_locked(struct recall *r, struct request *q)
         r->waits->readers++;
     r->reader = true;
     r->resident = false;
-    if (q->limit > r->limit)
-        r->limit = q->limit;
     if (q->asker->done == NULL && is_known(r, q->asker))
         return;
     LL_PREPEND(r->askers, q->asker);
@@ -140,7 +137,6 @@ static struct recall *start_reader(struct engine *e, struct recall *r, struct re
             note_reader(e, old);
             return old;
         }
-        r->limit = q->limit;
         attach_locked(r, q);
         recall_put_locked(e, r, &dead);
         q->ended = dead != NULL;
@@ -252,7 +248,7 @@ static int is_allowed(struct engine *e, const char *what, struct err *err)
 int engine_recall(struct engine *e, const struct engine_recall_req *req,
                   struct engine_recall_res *res, struct err *err)
 {
-    struct request q = {.limit = UINT64_MAX};
+    struct request q = {0};
     auto_free char *path = NULL;
     struct file_info info;
     struct recall *r = NULL;
@@ -310,9 +306,10 @@ int engine_recall_async(struct engine *e, const char *fs, const struct file_id *
                         const struct engine_recall_who *who, engine_recalled_fn *done, void *arg,
                         struct err *err)
 {
-    struct request q = {.fs = efs_by_name(e, fs), .limit = limit};
+    struct request q = {.fs = efs_by_name(e, fs)};
     struct file_info info;
     struct recall *r = NULL;
+    (void)limit; /* the size that the stub has then says how much comes back: file_refill_is_cut */
     if (q.fs == NULL || q.fs->fs == NULL)
         return err_set(err, -EIO, "file system %s is not available", fs);
     int rc = file_inspect_id(q.fs->fs, id, &info, err);

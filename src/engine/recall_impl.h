@@ -70,4 +70,22 @@ int recall_look(struct engine *e, struct efs *fs, struct file_info *info, struct
 int recall_new(struct engine *e, struct efs *fs, const struct file_info *info, const char *path,
                struct recall **out, struct err *err);
 
+/* Sets r's current copy to the one that serves it best now. False when none can be read; r->err
+ * then says why. engine.lock held. */
+bool recall_choose_locked(struct recall *r);
+
+/* ---- recall_places.c ---- */
+
+/* Adds member "waiting" to j: how many recalls of task id are being read, wait and are not looked
+ * at yet, and of at most max that wait the place in a queue, the reason and who asked. Not under
+ * engine.lock. */
+void recall_add_places(struct engine *e, int64_t id, size_t max, cJSON *j);
+
+/* ---- recall_forecast.c ---- */
+
+/* What the jobs of a draft of recalls will take, as op recall.plan answers: *result is the
+ * caller's. Returns 0 or a negative code with err. Not under engine.lock. */
+int recall_forecast(struct engine *e, int64_t task, int64_t duplicates, cJSON **result,
+                    struct err *err);
+
 #endif

@@ -50,7 +50,6 @@ static void join(struct engine *e, struct recall *r, struct task *t, int64_t job
         if (old != NULL) {
             recall_add_waiter(old, t, job);
             old->resident = old->resident && (t->options & TASK_RESIDENT) != 0;
-            old->limit = UINT64_MAX;
             recall_unref_locked(r);
             return;
         }

@@ -116,7 +116,6 @@ int recall_new(struct engine *e, struct efs *fs, const struct file_info *info, c
     r->archive = info->record.archive;
     r->size = info->record.size;
     r->created_ns = time_mono_ns();
-    r->limit = UINT64_MAX;
     r->refs = 1;
     r->resident = true;
     int rc = find_copies(e, r, err);
@@ -206,10 +205,9 @@ void recall_take_locked(struct volume *v, struct recall *r)
         r->account->served++;
 }
 
-void recall_route_locked(struct engine *e, struct recall *r, struct recall **dead)
+bool recall_choose_locked(struct recall *r)
 {
     int best = -1;
-    r->waits = NULL;
     for (size_t i = 0; i < r->ncopies; i++) {
         int k = rank(&r->copies[i]);
         if (k > best) {
@@ -217,8 +215,15 @@ void recall_route_locked(struct engine *e, struct recall *r, struct recall **dea
             r->current = i;
         }
     }
-    if (best < 0) {
+    if (best < 0)
         explain_none(r);
+    return best >= 0;
+}
+
+void recall_route_locked(struct engine *e, struct recall *r, struct recall **dead)
+{
+    r->waits = NULL;
+    if (!recall_choose_locked(r)) {
         DL_APPEND(*dead, r);
         return;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/engine_impl.h"
+#include "engine/recall_impl.h"
 
 #include "base/mem.h"
 #include "base/timefmt.h"
@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ADD_MAX    1000 /* paths in one task.add (protocol) */
-#define SHOW_LIMIT 1000
-#define EVENT_MS   500
+#define ADD_MAX     1000 /* paths in one task.add (protocol) */
+#define SHOW_LIMIT  1000
+#define EVENT_MS    500
+#define PLACES_LIST 1   /* requests whose place op task.list tells, of each task */
+#define PLACES_SHOW 100 /* and op task.show */
 
 /* ---- progress ---- */
 
@@ -215,7 +217,7 @@ static void add_in_use(struct engine *e, int64_t id, cJSON *j)
     }
 }
 
-static cJSON *task_json(struct engine *e, const struct catalog_task *t)
+static cJSON *task_json(struct engine *e, const struct catalog_task *t, size_t places)
 {
     static const char *const priorities[] = {"low", "medium", "high", "high"};
     cJSON *j = cJSON_CreateObject();
@@ -237,6 +239,7 @@ static cJSON *task_json(struct engine *e, const struct catalog_task *t)
     json_add_int(j, "bytes_total", t->bytes_total);
     json_add_int(j, "bytes_done", bytes_done(e, t));
     add_in_use(e, t->id, j);
+    recall_add_places(e, t->id, places, j);
     return j;
 }
 
@@ -252,7 +255,7 @@ int engine_op_task_list(struct engine *e, const struct engine_call *call, cJSON 
     cJSON *j = cJSON_CreateObject();
     cJSON *a = cJSON_AddArrayToObject(j, "tasks");
     for (size_t i = 0; i < l.n; i++)
-        (void)cJSON_AddItemToArray(a, task_json(e, &l.v[i]));
+        (void)cJSON_AddItemToArray(a, task_json(e, &l.v[i], PLACES_LIST));
     catalog_tasks_fini(&l);
     return op_result(j, result);
 }
@@ -355,7 +358,7 @@ static int show(struct engine *e, int64_t id, cJSON **out, struct err *err)
     if (rc > 0)
         rc = err_set(err, -ENOENT, "there is no task %lld", (long long)id);
     if (rc == 0) {
-        *out = task_json(e, &l.v[0]);
+        *out = task_json(e, &l.v[0], PLACES_SHOW);
         rc = add_counts(e, id, *out, err);
     }
     catalog_tasks_fini(&l);
@@ -373,7 +376,22 @@ int engine_op_task_show(struct engine *e, const struct engine_call *call, cJSON 
     return rc < 0 ? rc : op_result(take_ptr(j), result);
 }
 
-static void send_event(const struct engine_call *call, const struct engine_task_progress *p)
+/* Seconds to the end at the pace since the first look; -1: not known yet. */
+static int64_t eta_s(const struct engine_task_progress *first, int64_t since_ns,
+                     const struct engine_task_progress *p)
+{
+    int64_t moved = p->bytes_done - first->bytes_done;
+    int64_t ended = p->done + p->failed - first->done - first->failed;
+    double s = (double)(time_mono_ns() - since_ns) / NS_PER_SEC;
+    if (moved > 0)
+        return (int64_t)(s * (double)(p->bytes_total - p->bytes_done) / (double)moved);
+    if (ended > 0)
+        return (int64_t)(s * (double)(p->files - p->done - p->failed) / (double)ended);
+    return -1;
+}
+
+static void send_event(const struct engine_call *call, const struct engine_task_progress *p,
+                       int64_t eta)
 {
     if (call->event == NULL)
         return;
@@ -384,6 +402,8 @@ static void send_event(const struct engine_call *call, const struct engine_task_
     json_add_int(j, "bytes_done", p->bytes_done);
     json_add_int(j, "bytes_total", p->bytes_total);
     json_add_str(j, "stage", p->stage);
+    if (eta >= 0)
+        json_add_int(j, "eta_s", eta);
     call->event(call->event_arg, j);
 }
 
@@ -393,13 +413,16 @@ int engine_op_task_wait(struct engine *e, const struct engine_call *call, cJSON 
     int64_t id = json_int(call->args, "task_id", 0);
     int64_t left = json_int(call->args, "timeout_ms", -1);
     struct engine_task_progress p = {0};
+    struct engine_task_progress first = {.task_id = -1};
+    int64_t since_ns = time_mono_ns();
     for (;;) {
         int64_t step = left < 0 || left > EVENT_MS ? EVENT_MS : left;
         int rc = engine_task_wait(e, id, step, &p, err);
         if (rc < 0)
             return rc;
         left -= left < 0 ? 0 : step;
-        send_event(call, &p);
+        first = first.task_id < 0 ? p : first;
+        send_event(call, &p, eta_s(&first, since_ns, &p));
         if (p.ended || left == 0)
             break;
     }

@@ -68,6 +68,19 @@ def test_migrate_and_recall_keep_mtime_inode_etag_owner_and_attributes(site):
     assert site.state_of(path) == 'premigrated'
 
 
+def test_a_plan_tells_what_a_recall_takes_and_recalls_nothing(site):
+    put_migrated(site, 'planned')
+    path = site.path('buck', 'planned')
+    text = site.firn('file', 'recall', '--plan', path).stdout
+    assert f'Bytes:       {len(DATA)}' in text and 'Tapes:       1' in text and 'Files:       1' in text, text
+    assert site.state_of(path) == 'migrated'
+    plan = site.firn_json('file', 'recall', '--plan', path)['payload']
+    plan = plan[0] if isinstance(plan, list) else plan
+    assert plan['files'] == 1 and plan['volumes'][0]['library'] == 'lib1', plan
+    site.firn('file', 'recall', path)
+    assert 'On disk:     1' in site.firn('file', 'recall', '--plan', path).stdout
+
+
 def test_a_range_of_a_migrated_object_is_right(site):
     put_migrated(site, 'range')
     assert get(site, 'range', Range='bytes=1000000-1999999') == DATA[1000000:2000000]

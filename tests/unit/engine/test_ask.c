@@ -39,6 +39,15 @@ static int setup(void **state)
     return setup_with(state, NULL);
 }
 
+static int setup_model(void **state)
+{
+    struct site_spec spec = {.drives = 1, .cartridges = 2, .library = "cost_model = \"lto8\";"};
+    struct site *s = site_new(&spec);
+    site_assign(s, "pool1", 0, 1);
+    *state = s;
+    return 0;
+}
+
 static int setup_accounts(void **state)
 {
     return setup_with(
@@ -263,6 +272,98 @@ static void a_stop_tells_all_before_it_returns_and_the_recall_goes_on_later(void
     assert_int_equal(a.calls, 1);
 }
 
+/* The text of member name of the first request of task that waits, or "". */
+static const char *first_place(const cJSON *task, const char *name)
+{
+    const cJSON *w = cJSON_GetObjectItem(task, "waiting");
+    const cJSON *r = cJSON_GetArrayItem(cJSON_GetObjectItem(w, "requests"), 0);
+    return json_str(r, name, "");
+}
+
+static void a_waiting_request_shows_its_place_its_reason_and_who_asked(void **state)
+{
+    struct site *s = *state;
+    struct ask a[3];
+    auto_json cJSON *j = NULL;
+    const char *const names[] = {"a", "b", "c"};
+    for (unsigned i = 0; i < 3; i++)
+        migrate(s, names[i], 1000, i);
+    hold_drive(s);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ask(s, names[i], 1000, &a[i]), 0);
+    const cJSON *newest = NULL;
+    for (int i = 0; i < 200; i++) { /* the drive puts its cartridge away first */
+        cJSON_Delete(take_ptr(j));
+        assert_int_equal(site_op(s, engine_op_task_list, &j, "{}"), 0);
+        newest = cJSON_GetArrayItem(cJSON_GetObjectItem(j, "tasks"), 0);
+        if (strstr(first_place(newest, "reason"), "waits for a drive") != NULL)
+            break;
+        (void)usleep(50000);
+    }
+    const cJSON *w = cJSON_GetObjectItem(newest, "waiting");
+    const cJSON *r = cJSON_GetArrayItem(cJSON_GetObjectItem(w, "requests"), 0);
+    assert_int_equal(json_int(w, "queued", 0), 1);
+    assert_int_equal(json_int(r, "position", 0), 3);
+    assert_int_equal(json_int(r, "queued", 0), 3);
+    assert_string_equal(first_place(newest, "volume"), "FIRN01L8");
+    assert_non_null(strstr(first_place(newest, "reason"), "waits for a drive of library lib1"));
+    const cJSON *by = cJSON_GetArrayItem(cJSON_GetObjectItem(r, "asked_by"), 0);
+    assert_string_equal(cJSON_GetStringValue(by), "cat, process 4711 of user 1000");
+    free_drive(s);
+    for (int i = 0; i < 3; i++)
+        wait_called(&a[i]);
+}
+
+static void a_plan_tells_tapes_mounts_and_bytes_and_moves_nothing(void **state)
+{
+    struct site *s = *state;
+    auto_json cJSON *j = NULL;
+    struct engine_draft *d = NULL;
+    const struct engine_task_spec spec = {.type = ENGINE_RECALL};
+    migrate(s, "f", 5000, 1);
+    migrate(s, "g", 7000, 2);
+    site_write(s, "here", 100, 3);
+    site_restart(s, NULL); /* nothing is mounted */
+    const struct engine_file_ref files[] = {
+        {.path = site_path(s, "f")}, {.path = site_path(s, "g")}, {.path = site_path(s, "here")}};
+    assert_int_equal(engine_draft_new(s->engine, &spec, &d, &s->err), 0);
+    assert_int_equal(engine_draft_add(d, files, 3, &s->err), 0);
+    assert_int_equal(engine_draft_plan_json(d, &j, &s->err), 0);
+    assert_int_equal(json_int(j, "files", 0), 2);
+    assert_int_equal(json_int(j, "bytes", 0), 12000);
+    assert_int_equal(json_int(j, "tapes", 0), 1);
+    assert_int_equal(json_int(j, "mounts", 0), 1);
+    assert_int_equal(json_int(j, "not_migrated", 0), 1);
+    assert_int_equal(json_int(j, "unreadable", 9), 0);
+    const double seconds = cJSON_GetNumberValue(cJSON_GetObjectItem(j, "seconds"));
+    if (!(seconds > 100 && seconds < 400)) /* a mount, and two files side by side */
+        fail_msg("%.0f s", seconds);
+    assert_string_equal(site_state(s, "f"), "migrated");
+    assert_int_equal(engine_draft_commit(d, NULL, &s->err), 0); /* the draft is good still */
+    for (int i = 0; i < 200 && strcmp(site_state(s, "g"), "premigrated") != 0; i++)
+        (void)usleep(50000);
+    site_check(s, "f", 5000, 1);
+}
+
+static void a_plan_names_files_without_a_readable_copy(void **state)
+{
+    struct site *s = *state;
+    auto_json cJSON *j = NULL;
+    struct engine_draft *d = NULL;
+    const struct engine_task_spec spec = {.type = ENGINE_RECALL};
+    migrate(s, "f", 5000, 1);
+    site_restart(s, take_away);
+    const struct engine_file_ref file = {.path = site_path(s, "f")};
+    assert_int_equal(engine_draft_new(s->engine, &spec, &d, &s->err), 0);
+    assert_int_equal(engine_draft_add(d, &file, 1, &s->err), 0);
+    assert_int_equal(engine_draft_plan_json(d, &j, &s->err), 0);
+    engine_draft_free(d);
+    assert_int_equal(json_int(j, "files", 9), 0);
+    assert_int_equal(json_int(j, "unreadable", 0), 1);
+    const cJSON *p = cJSON_GetArrayItem(cJSON_GetObjectItem(j, "problems"), 0);
+    assert_non_null(strstr(json_str(p, "message", ""), "FIRN01L8 is missing"));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -276,6 +377,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             an_account_with_its_share_in_the_queue_is_refused_and_others_are_not, setup_accounts,
             teardown),
+        T(a_waiting_request_shows_its_place_its_reason_and_who_asked),
+        cmocka_unit_test_setup_teardown(a_plan_tells_tapes_mounts_and_bytes_and_moves_nothing,
+                                        setup_model, teardown),
+        T(a_plan_names_files_without_a_readable_copy),
         T(a_stop_tells_all_before_it_returns_and_the_recall_goes_on_later),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
