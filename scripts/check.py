@@ -22,8 +22,9 @@ SUITES = {
     'policy': 'what belongs to policies and scans, of any kind',
     's3': 'what belongs to S3, of any kind',
     'lustre': 'what belongs to the Lustre copytool, of any kind',
+    'watch': 'what belongs to kernel events and transparent recall, of any kind',
 }
-TOPICS = ('tape', 'policy', 's3', 'lustre')
+TOPICS = ('tape', 'policy', 's3', 'lustre', 'watch')
 JOBS = str(max(2, os.cpu_count() or 2))
 
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -28,15 +29,22 @@ static FILE *open_fdinfo(int group)
     return fopen(path, "re");
 }
 
+static bool starts_with(const char *s, const char *prefix)
+{
+    return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
 void watch_kernel_probe(int group, bool open_only, struct watch_kernel *k)
 {
-    char line[256];
-    unsigned flags = 0;
+    char line[256] = "";
+    unsigned long flags = 0;
     auto_fclose FILE *f = open_fdinfo(group);
     while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-        if (sscanf(line, "fanotify flags:%x", &flags) == 1)
+        if (starts_with(line, "fanotify flags:"))
             break;
     }
+    if (f != NULL && starts_with(line, "fanotify flags:"))
+        flags = strtoul(strchr(line, ':') + 1, NULL, 16);
     memset(k, 0, sizeof(*k));
     k->fd_error = (flags & FAN_REPORT_FD_ERROR) != 0;
     k->pre_access = !open_only && mask_is_known(group, FAN_PRE_ACCESS);
@@ -66,11 +74,14 @@ int watch_kernel_open(bool open_only, struct watch_kernel *k, struct err *err)
 /* "fanotify ino:22c sdev:800001 mflags:0 mask:..." for an inode, "fanotify sdev:800001 ..." */
 static void count_mark(const char *line, uint32_t sdev, struct watch_marks *n)
 {
-    unsigned of = 0;
-    if (sscanf(line, "fanotify ino:%*x sdev:%x", &of) == 1)
-        n->files += sdev == 0 || of == sdev;
-    else if (sscanf(line, "fanotify sdev:%x", &of) == 1 && (sdev == 0 || of == sdev))
-        n->whole = true;
+    bool file = starts_with(line, "fanotify ino:");
+    if (!file && !starts_with(line, "fanotify sdev:"))
+        return;
+    const char *of = strstr(line, " sdev:");
+    if (of == NULL || (sdev != 0 && strtoul(of + 6, NULL, 16) != sdev))
+        return;
+    n->files += file;
+    n->whole = n->whole || !file;
 }
 
 struct watch_marks watch_kernel_marks(int group, uint32_t sdev)

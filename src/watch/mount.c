@@ -197,15 +197,17 @@ static void unescape(char *s)
 /* "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw" */
 static bool read_line(const char *line, uint64_t id, struct mount_at *out)
 {
-    unsigned long long got = 0;
-    unsigned major_no = 0, minor_no = 0;
+    char *at = NULL;
     const char *rest = strstr(line, " - ");
-    if (rest == NULL || sscanf(line, "%llu %*u %u:%u", &got, &major_no, &minor_no) != 3)
+    if (rest == NULL || strtoull(line, &at, 10) != id)
         return false;
-    if (got != id || sscanf(rest, " - %31s %511s", out->type, out->source) != 2)
+    (void)strtoull(at, &at, 10); /* its parent */
+    unsigned long major_no = strtoul(at, &at, 10);
+    if (*at != ':' || sscanf(rest, " - %31s %511s", out->type, out->source) != 2)
         return false;
+    unsigned long minor_no = strtoul(at + 1, NULL, 10);
     unescape(out->source);
-    out->sdev = major_no << 20 | minor_no; /* the kernel's MKDEV */
+    out->sdev = (uint32_t)(major_no << 20 | minor_no); /* the kernel's MKDEV */
     return true;
 }
 

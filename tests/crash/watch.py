@@ -169,6 +169,28 @@ def test_a_reader_that_was_killed_is_forgotten():
         f.unmount_it()
 
 
+def test_a_lease_on_one_file_does_not_stop_the_readers_of_others():
+    """A release holds a lease while it syncs, and the kernel opens the file for the front inside read()."""
+    import fcntl
+    with front(stubs=2) as (f, (leased, other)):
+        with Peer(f.socket) as peer:
+            fd = os.open(leased, os.O_RDWR)
+            signal.signal(signal.SIGIO, signal.SIG_IGN)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            first = f.reader(leased)
+            time.sleep(0.5)
+            begun = time.monotonic()
+            second = f.reader(other)
+            peer.answer(peer.event(), errno.EBUSY)
+            assert f.result(second) == ('errno', errno.EBUSY)
+            assert time.monotonic() - begun < 10, 'it waited for the lease'
+            assert waits(first)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+            os.close(fd)
+            peer.answer(peer.event(), errno.EAGAIN)
+            assert f.result(first) == ('errno', errno.EAGAIN)
+
+
 # ---- the front ----
 
 def test_what_the_dead_front_had_read_gets_an_error_and_who_comes_later_waits():
