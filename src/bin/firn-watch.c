@@ -8,6 +8,8 @@
 #include "base/pidlock.h"
 #include "conf/conf.h"
 #include "watch/front.h"
+#include "watch/guard.h"
+#include "watch/kernel.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -165,9 +167,11 @@ static void prepare_signals(void)
 /* ---- the group over a restart ---- */
 
 static bool group_is_kept;
+static int own_group = -1; /* the front's */
 
 static void keep_group(int group)
 {
+    own_group = group;
     int rc = notify_send_fd("FDSTORE=1\nFDNAME=" GROUP_NAME "\nFDPOLL=0", group);
     group_is_kept = rc == 1;
     if (rc < 0)
@@ -271,6 +275,45 @@ static void serve(const struct options *o, struct front *f)
     (void)notify_send("STOPPING=1");
 }
 
+/* Before anything is mounted, so that no stub is ever seen without it. Returns 0, or a negative
+ * code when the guard is required and cannot be had. */
+static int install_guard(const struct conf *c, struct err *err)
+{
+    struct err e = {0};
+    if (strcmp(c->watch.guard, "off") == 0) {
+        if (guard_remove(NULL, &e) < 0)
+            log_warn("the guard stays: %s", e.text);
+        return 0;
+    }
+    int rc = guard_install(NULL, &e);
+    if (rc == 0)
+        rc = guard_pass(NULL, 0, &e);
+    if (rc == 0)
+        return 0;
+    if (strcmp(c->watch.guard, "required") == 0)
+        return err_set(err, rc, "watch.guard is \"required\": %s", e.text);
+    log_warn("no guard: %s; when nobody holds the group, programs read zeros from migrated files",
+             e.text);
+    return 0;
+}
+
+/* Which file systems it guards: they are mounted now, or that is logged. */
+static void aim_guard(const struct front_config *cfg)
+{
+    struct watch_kernel k;
+    if (!guard_active(NULL, NULL))
+        return;
+    auto_free const char **paths = xzalloc((cfg->nfs + 1) * sizeof(*paths));
+    for (size_t i = 0; i < cfg->nfs; i++)
+        paths[i] = cfg->fs[i].path;
+    watch_kernel_probe(own_group, cfg->open_only, &k);
+    struct err e = {0};
+    if (guard_set_fs(NULL, paths, cfg->nfs, k.pre_access ? FAN_PRE_ACCESS : FAN_OPEN_PERM, &e) < 0)
+        log_err("not all file systems are guarded: %s", e.text);
+    else
+        log_info("guard: stubs that nobody watches are refused on %zu file systems", cfg->nfs);
+}
+
 static int run(const struct options *o, const struct conf *c)
 {
     struct err e = {0};
@@ -289,6 +332,9 @@ static int run(const struct options *o, const struct conf *c)
     if (rc == 0) {
         prepare_signals();
         raise_files();
+        rc = install_guard(c, &e);
+    }
+    if (rc == 0) {
         stay_in_memory();
         rc = front_start(&cfg, &f, &e);
     }
@@ -296,6 +342,7 @@ static int run(const struct options *o, const struct conf *c)
         log_err("%s", e.text);
         return EXIT_FAILURE;
     }
+    aim_guard(&cfg);
     (void)notify_send("READY=1\nSTATUS=watching");
     log_info("version %s watches %zu file systems, meets firnd at %s", FIRN_VERSION, n,
              c->watch.socket);

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "watch/guard.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -169,11 +170,20 @@ static int on_event(struct link *l, const struct watch_msg *m, int *fds, size_t 
     return 0;
 }
 
+/* firnd fetches stubs also while nobody watches them. */
+static void ask_for_pass(void)
+{
+    struct err e = {0};
+    if (guard_pass(NULL, 0, &e) < 0)
+        log_warn("the guard may keep firnd from files that nobody watches: %s", e.text);
+}
+
 static int on_message(struct link *l, const struct watch_msg *m, int *fds, size_t *nfds)
 {
     switch (m->type) {
     case WATCH_HELLO: {
         int rc = l->front == 0 ? on_hello(l, m, fds, nfds) : -EPROTO;
+        ask_for_pass(); /* this front may have installed the guard */
         if (rc == 0 && m->count == 0)
             attached(l);
         return rc;
@@ -326,6 +336,7 @@ int link_start(const char *socket_path, const struct link_hooks *hooks, struct l
                struct err *err)
 {
     struct link *l = xzalloc(sizeof(*l));
+    ask_for_pass();
     l->hooks = *hooks;
     l->sock = -1;
     l->address.sun_family = AF_UNIX;
