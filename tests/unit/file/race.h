@@ -10,6 +10,7 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,6 +43,7 @@ struct race {
     unsigned seed;
     struct victim victims[FILES];
     atomic_bool stop;
+    volatile sig_atomic_t ended; /* by a signal */
     atomic_long reads, writes, releases, recalls, events, in_use, changed, renames, links, clones,
         snapshots, wrong;
 };

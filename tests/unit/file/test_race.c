@@ -6,8 +6,8 @@
  * last. argv[2] is "ask" (or nothing): readers and writers follow the rule that firn-s3 follows:
  * open, then look at the marker, ask for a recall when it is there. "auto": they know nothing of
  * stubs, the kernel stops them until the data is there; "open": the same by events at open alone.
- * 500 releases; 10,000 with FIRN_LONG set; FIRN_RACES says another number. FIRN_SEED repeats a
- * run's choices.
+ * 2,000 attempts at a release, 100,000 with FIRN_LONG set; FIRN_RACES says another number; SIGTERM
+ * ends a run as if it were done. FIRN_SEED repeats a run's choices.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,6 +22,7 @@
 #include "base/mem.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,25 +110,40 @@ static void check_victims(void)
     }
 }
 
+/* Attempts at a release: it goes through, or finds the file in use or changed. */
+static long attempts(void)
+{
+    return atomic_load(&R.releases) + atomic_load(&R.in_use) + atomic_load(&R.changed);
+}
+
 static long wanted(void)
 {
     const char *n = getenv("FIRN_RACES");
+    bool full = R.guarded && !R.open_only;
     if (n != NULL)
         return strtol(n, NULL, 10);
-    return getenv("FIRN_LONG") != NULL ? 10000 : 500;
+    if (getenv("FIRN_LONG") != NULL)
+        return full ? 100000 : 10000;
+    return full ? 2000 : 1000;
+}
+
+static void end_early(int sig)
+{
+    (void)sig;
+    R.ended = 1;
 }
 
 static void tell(double seconds)
 {
-    print_message("# %s %s, seed %u: %ld releases in %.0f s, %ld recalls, %ld events, %ld reads, "
-                  "%ld writes, %ld renames, %ld links, %ld clones, %ld snapshots; turned back: "
-                  "%ld in use, %ld changed; %ld wrong\n",
+    print_message("# %s %s, seed %u: %ld attempts in %.0f s, %ld releases, %ld recalls, "
+                  "%ld events, %ld reads, %ld writes, %ld renames, %ld links, %ld clones, "
+                  "%ld snapshots; turned back: %ld in use, %ld changed; %ld wrong\n",
                   R.kind,
                   !R.guarded    ? "asked"
                   : R.open_only ? "open"
                                 : "auto",
-                  R.seed, R.releases, seconds, R.recalls, R.events, R.reads, R.writes, R.renames,
-                  R.links, R.clones, R.snapshots, R.in_use, R.changed, R.wrong);
+                  R.seed, attempts(), seconds, R.releases, R.recalls, R.events, R.reads, R.writes,
+                  R.renames, R.links, R.clones, R.snapshots, R.in_use, R.changed, R.wrong);
 }
 
 static void everybody_racing_with_release_and_recall_loses_nothing(void **state)
@@ -140,13 +156,14 @@ static void everybody_racing_with_release_and_recall_loses_nothing(void **state)
     static const uintptr_t args[] = {1, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0};
     enum { N = sizeof(work) / sizeof(work[0]) };
     make_victims();
+    (void)signal(SIGTERM, end_early);
     if (R.guarded)
         race_guard_up();
     time_t begin = time(NULL);
     pthread_t t[N];
     for (int i = 0; i < N; i++)
         assert_int_equal(pthread_create(&t[i], NULL, work[i], (void *)args[i]), 0);
-    while (atomic_load(&R.releases) < wanted() && atomic_load(&R.wrong) == 0)
+    while (attempts() < wanted() && atomic_load(&R.wrong) == 0 && R.ended == 0)
         (void)usleep(10000);
     atomic_store(&R.stop, true);
     for (int i = 0; i < N; i++)
