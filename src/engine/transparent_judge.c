@@ -41,7 +41,7 @@ static struct efs *find(struct transparent *t, struct waiting *w)
     return NULL;
 }
 
-/* Somebody truncated the stub to nothing, or did and wrote: what is there is all there is. */
+/* Somebody truncated the stub to nothing: what is there is all there is. */
 static int make_resident(struct transparent *t, struct efs *fs, const struct file_info *i,
                          struct err *err)
 {
@@ -55,11 +55,12 @@ static int make_resident(struct transparent *t, struct efs *fs, const struct fil
     return rc;
 }
 
-/* Whether the data on disk is the truth although the record says migrated. */
-static bool is_rewritten(const struct file_info *i)
+/* Whether the file is empty although the record says migrated: there is no byte that could be read
+ * wrong, and what is written from now on is all there is. */
+static bool is_emptied(const struct file_info *i)
 {
-    return i->state == FILE_MIGRATED && (i->note == FILE_NOTE_STUB_CHANGED ||
-                                         (i->note == FILE_NOTE_STUB_CUT && i->st.st_size == 0));
+    return i->state == FILE_RESIDENT && i->note == FILE_NOTE_DIRTY && i->has_record &&
+           i->record.state == FILE_MIGRATED;
 }
 
 /* ---- a file that its opener truncates ---- */
@@ -71,17 +72,31 @@ static void look_again(struct transparent *t, struct waiting *w)
     struct err err = {0};
     struct efs *fs = efs_by_uuid(t->e, &w->id.fs);
     int rc = fs == NULL ? -ENODEV : file_inspect_id(fs->fs, &w->id, &i, &err);
-    bool rewritten = rc == 0 && is_rewritten(&i);
-    if (rewritten && make_resident(t, fs, &i, &err) < 0)
+    bool emptied = rc == 0 && is_emptied(&i);
+    if (emptied && make_resident(t, fs, &i, &err) < 0)
         log_warn("inode %llu of %s: %s", (unsigned long long)w->id.ino, fs->conf->name, err.text);
-    if (rc != 0 || rewritten || i.state != FILE_MIGRATED || ++w->tries >= LATER_MOST) {
+    if (rc != 0 || emptied || i.state != FILE_MIGRATED || ++w->tries >= LATER_MOST) {
         free(w);
         return;
     }
     transparent_later(t, w);
 }
 
-/* Nothing is written to the file before the answer: on a frozen file system both would wait. */
+/*
+ * Whether the opener empties the file, so that it goes on without a recall: what it does next
+ * raises FAN_PRE_ACCESS, and finds the file settled. Nothing is written to the file before the
+ * answer: on a file system that is being frozen both would wait. On older kernels no event would
+ * follow, and what the opener writes could not be told from a stub that somebody damaged: there the
+ * file is recalled as for any open, and a freeze that comes in between waits for the deadline at
+ * most.
+ */
+static bool empties(const struct transparent *t, const struct waiting *w)
+{
+    struct link_status s;
+    link_status(t->link, &s);
+    return s.pre_access && (w->ev.ops & WATCH_OP_OPEN) != 0 && kreader_truncates(w->ev.tid);
+}
+
 static void let_truncate(struct transparent *t, struct waiting *w)
 {
     struct waiting *later = xzalloc(sizeof(*later));
@@ -212,10 +227,10 @@ static bool judge_file(struct transparent *t, struct waiting *w, struct efs *fs,
         let_go(t, w);
         return true;
     }
-    if (rc == 0 && is_rewritten(i)) {
+    if (rc == 0 && is_emptied(i) && !empties(t, w))
         rc = make_resident(t, fs, i, &err);
-        i->state = FILE_RESIDENT;
-    }
+    if (rc == 0 && i->note == FILE_NOTE_STUB_CHANGED)
+        rc = err_set(&err, -EIO, "%s; nobody can tell its data", file_note_text(i->note));
     if (rc < 0) {
         log_err("inode %llu of %s: %s", (unsigned long long)w->id.ino, fs->conf->name, err.text);
         finish(t, w, EIO, &t->counts.failed);
@@ -223,7 +238,7 @@ static bool judge_file(struct transparent *t, struct waiting *w, struct efs *fs,
     }
     if (i->state == FILE_MIGRATED)
         return false;
-    if (w->ev.fd >= 0) /* a mark in vain costs an event at each access */
+    if (w->ev.fd >= 0 && !is_emptied(i)) /* a mark in vain costs an event at each access */
         (void)file_unguard(fs->fs, w->ev.fd, NULL);
     let_go(t, w);
     return true;
@@ -239,7 +254,7 @@ void transparent_judge(struct transparent *t, struct waiting *w)
     struct efs *fs = find(t, w);
     if (judge_file(t, w, fs, &i))
         return;
-    if ((w->ev.ops & WATCH_OP_OPEN) != 0 && kreader_truncates(w->ev.tid)) {
+    if (empties(t, w)) {
         let_truncate(t, w);
         return;
     }
