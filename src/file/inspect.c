@@ -57,6 +57,27 @@ static bool all_hole(int fd)
     return own >= 0 && file_first_data(own) == -ENXIO;
 }
 
+/* True when the file behind fd surely has no data but zeros of less than a block at each place:
+ * btrfs writes these where a hole with a part of a block is made longer. Never waits. */
+static bool no_bytes(int fd)
+{
+    enum { BLOCK_MOST = 65536 };
+    static const uint8_t zeros[BLOCK_MOST];
+    uint8_t b[BLOCK_MOST];
+    char path[FILE_PROC_PATH];
+    file_proc_path(fd, path);
+    auto_close int own = open(path, O_RDONLY | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
+    off_t end = 0;
+    for (off_t at; own >= 0 && (at = lseek(own, end, SEEK_DATA)) >= 0;) {
+        end = lseek(own, at, SEEK_HOLE);
+        if (end <= at || end - at > BLOCK_MOST ||
+            pread(own, b, (size_t)(end - at), at) != end - at ||
+            memcmp(b, zeros, (size_t)(end - at)) != 0)
+            return false;
+    }
+    return own >= 0 && errno == ENXIO;
+}
+
 /* True when the file behind fd surely has data everywhere. Never waits. */
 static bool no_hole(int fd, uint64_t size)
 {
@@ -88,7 +109,7 @@ static enum file_note judge_cut(const struct file_info *i, int fd)
     const unsigned refill = FILE_RECORD_REFILLING | FILE_RECORD_CUT;
     if ((i->record.flags & refill) == refill)
         return FILE_NOTE_INTERRUPTED;
-    return all_hole(fd) ? FILE_NOTE_STUB_CUT : FILE_NOTE_STUB_CHANGED;
+    return no_bytes(fd) ? FILE_NOTE_STUB_CUT : FILE_NOTE_STUB_CHANGED;
 }
 
 static void judge_migrated(struct file_info *i, int fd, bool same_size, bool same)
