@@ -10,6 +10,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from firnsite import wait_for  # noqa: E402
+
 
 class Failed(Exception):
     """A program that ended with an error, with its words."""
@@ -64,9 +67,14 @@ def mounted(*argv):
         try:
             yield folder
         finally:
-            subprocess.run(['umount', folder], check=True)
+            unmount(folder)
     finally:
         os.rmdir(folder)
+
+
+def unmount(folder):
+    """On older kernels firn-watch keeps a file open for a tenth of a second after its answer."""
+    wait_for(f'umount of {folder}', lambda: subprocess.run(['umount', folder], stderr=subprocess.DEVNULL).returncode == 0)
 
 
 def content(path):

@@ -13,6 +13,8 @@ from firnsite import free_port, wait_for  # noqa: E402
 
 
 class Server:
+    replaces = True  # its client can put a file over another
+
     def __init__(self, folder, scratch):
         self.folder, self.dir, self.port = folder, os.path.join(scratch, type(self).__name__), free_port()
         for d in ('', 'private', 'run', 'log'):
@@ -108,6 +110,7 @@ class Samba(Server):
 
 class Ganesha(Server):
     """NFS 4 by nfs-ganesha, which serves from a process like any other."""
+    replaces = False
 
     def text(self):
         return f'''NFS_CORE_PARAM {{ NFS_Port = {self.port}; Protocols = 4; Bind_addr = 127.0.0.1; Enable_NLM = false;
