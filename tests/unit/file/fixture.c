@@ -165,3 +165,46 @@ int refill(struct site *s, const struct file_id *id, const struct uuid *archive,
     }
     return file_refill_commit(r, end, true, &s->err);
 }
+
+struct file_info info_of(struct site *s, const char *name)
+{
+    struct file_info i = {0};
+    assert_int_equal(inspect(s, name, &i), 0);
+    return i;
+}
+
+void write_at(struct site *s, const char *name, off_t off, const char *text)
+{
+    auto_close int fd = open(path_of(s, name), O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(io_pwrite_full(fd, text, strlen(text), off), 0);
+}
+
+int64_t blocks_of(struct site *s, const char *name)
+{
+    struct stat st;
+    assert_int_equal(stat(path_of(s, name), &st), 0);
+    return st.st_blocks;
+}
+
+/* Makes, premigrates and releases file name. */
+struct file_id make_stub(struct site *s, const char *name, uint64_t size, uint32_t seed,
+                         struct uuid *archive)
+{
+    struct file_id id = make_file(s, name, size, seed);
+    *archive = premigrate(s, name);
+    assert_int_equal(release(s, &id, false), 0);
+    return id;
+}
+
+void check_metadata(const struct stat *a, const struct stat *b)
+{
+    assert_int_equal(a->st_ino, b->st_ino);
+    assert_int_equal(a->st_size, b->st_size);
+    assert_int_equal(a->st_mode, b->st_mode);
+    assert_int_equal(a->st_uid, b->st_uid);
+    assert_int_equal(a->st_gid, b->st_gid);
+    assert_int_equal(a->st_nlink, b->st_nlink);
+    assert_memory_equal(&a->st_mtim, &b->st_mtim, sizeof(a->st_mtim));
+    assert_memory_equal(&a->st_atim, &b->st_atim, sizeof(a->st_atim));
+}

@@ -40,5 +40,24 @@ int release(struct site *s, const struct file_id *id, bool allow_shared);
 /* Refills with the pattern and ends in state end; returns the outcome. */
 int refill(struct site *s, const struct file_id *id, const struct uuid *archive, uint32_t seed,
            enum file_state end);
+/* What name is; it must be inspected without an error. */
+struct file_info info_of(struct site *s, const char *name);
+/* Writes text at offset off of name. */
+void write_at(struct site *s, const char *name, off_t off, const char *text);
+/* Blocks of 512 bytes that name has. */
+int64_t blocks_of(struct site *s, const char *name);
+/* Makes, premigrates and releases file name. */
+struct file_id make_stub(struct site *s, const char *name, uint64_t size, uint32_t seed,
+                         struct uuid *archive);
+/* Both stats are of a file whose metadata a migration left alone. */
+void check_metadata(const struct stat *a, const struct stat *b);
+
+/* Name has this state and note. */
+#define EXPECT(site, name, s, n)                                                                   \
+    do {                                                                                           \
+        struct file_info i_ = info_of(site, name);                                                 \
+        assert_int_equal(i_.state, s);                                                             \
+        assert_int_equal(i_.note, n);                                                              \
+    } while (0)
 
 #endif

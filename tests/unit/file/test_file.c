@@ -36,51 +36,13 @@ static bool has_reflink(void)
     return strncmp(kind, "ext4", 4) != 0;
 }
 
-static struct file_info info_of(const char *name)
-{
-    struct file_info i = {0};
-    assert_int_equal(inspect(&S, name, &i), 0);
-    return i;
-}
-
-#define EXPECT(name, s, n)                                                                         \
-    do {                                                                                           \
-        struct file_info i_ = info_of(name);                                                       \
-        assert_int_equal(i_.state, s);                                                             \
-        assert_int_equal(i_.note, n);                                                              \
-    } while (0)
-
-static void write_at(const char *name, off_t off, const char *text)
-{
-    auto_close int fd = open(path_of(&S, name), O_WRONLY | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_int_equal(io_pwrite_full(fd, text, strlen(text), off), 0);
-}
-
-static int64_t blocks_of(const char *name)
-{
-    struct stat st;
-    assert_int_equal(stat(path_of(&S, name), &st), 0);
-    return st.st_blocks;
-}
-
-/* Makes, premigrates and releases file name. */
-static struct file_id make_stub(const char *name, uint64_t size, uint32_t seed,
-                                struct uuid *archive)
-{
-    struct file_id id = make_file(&S, name, size, seed);
-    *archive = premigrate(&S, name);
-    assert_int_equal(release(&S, &id, false), 0);
-    return id;
-}
-
 static void a_stub_in_a_snapshot_recalls(void **state)
 {
     (void)state;
     if (strcmp(kind, "btrfs") != 0)
         return; /* no such thing on this kind */
     struct uuid archive;
-    struct file_id id = make_stub("snapped", 100000, 8, &archive);
+    struct file_id id = make_stub(&S, "snapped", 100000, 8, &archive);
     struct btrfs_ioctl_vol_args a = {.fd = fs_root_fd(S.fs), .name = "snap"};
     assert_int_equal(ioctl(fs_root_fd(S.fs), BTRFS_IOC_SNAP_CREATE, &a), 0);
     struct site snap = {.loop = S.loop};
@@ -93,7 +55,7 @@ static void a_stub_in_a_snapshot_recalls(void **state)
     assert_false(file_id_equal(&i.id, &id));
     assert_int_equal(refill(&snap, &i.id, &archive, 8, FILE_PREMIGRATED), 0);
     assert_int_equal(first_wrong(&snap, "snapped", 100000, 8), -1);
-    EXPECT("snapped", FILE_MIGRATED, FILE_NOTE_NONE); /* the origin is untouched */
+    EXPECT(&S, "snapped", FILE_MIGRATED, FILE_NOTE_NONE); /* the origin is untouched */
     fs_close(snap.fs);
 }
 
@@ -103,9 +65,9 @@ static void a_new_file_is_resident_and_a_copied_one_premigrated(void **state)
 {
     (void)state;
     (void)make_file(&S, "p1", 100000, 1);
-    EXPECT("p1", FILE_RESIDENT, FILE_NOTE_NONE);
+    EXPECT(&S, "p1", FILE_RESIDENT, FILE_NOTE_NONE);
     struct uuid archive = premigrate(&S, "p1");
-    struct file_info i = info_of("p1");
+    struct file_info i = info_of(&S, "p1");
     assert_int_equal(i.state, FILE_PREMIGRATED);
     assert_false(i.marker);
     assert_memory_equal(&i.record.archive, &archive, sizeof(archive));
@@ -116,8 +78,8 @@ static void a_write_makes_a_premigrated_file_resident(void **state)
     (void)state;
     (void)make_file(&S, "p2", 100000, 1);
     struct uuid archive = premigrate(&S, "p2");
-    write_at("p2", 5, "x");
-    struct file_info i = info_of("p2");
+    write_at(&S, "p2", 5, "x");
+    struct file_info i = info_of(&S, "p2");
     assert_int_equal(i.state, FILE_RESIDENT);
     assert_int_equal(i.note, FILE_NOTE_DIRTY);
     assert_memory_equal(&i.record.archive, &archive, sizeof(archive));
@@ -133,9 +95,9 @@ static void a_store_through_a_mapping_makes_it_resident_too(void **state)
     assert_true(m != MAP_FAILED);
     m[0] = 'a'; /* the page is dirty and writable when the copy begins */
     (void)premigrate(&S, "p3");
-    EXPECT("p3", FILE_PREMIGRATED, FILE_NOTE_NONE);
+    EXPECT(&S, "p3", FILE_PREMIGRATED, FILE_NOTE_NONE);
     m[1] = 'b';
-    EXPECT("p3", FILE_RESIDENT, FILE_NOTE_DIRTY);
+    EXPECT(&S, "p3", FILE_RESIDENT, FILE_NOTE_DIRTY);
     (void)munmap(m, 100000);
 }
 
@@ -151,11 +113,11 @@ static void a_change_during_the_copy_is_noticed(void **state)
     assert_int_equal(rc, 0);
     assert_int_equal(fs_sync(S.fs, &S.err), 0);
     assert_int_equal(file_snapshot_unchanged(fd, &snap, &S.err), 0);
-    write_at("p4", 99999, "x");
+    write_at(&S, "p4", 99999, "x");
     assert_int_equal(file_snapshot_unchanged(fd, &snap, &S.err), FILE_CHANGED);
     struct uuid archive = uuid_new();
     assert_int_equal(file_set_premigrated(S.fs, fd, &archive, &snap, &S.err), FILE_CHANGED);
-    assert_false(info_of("p4").has_record);
+    assert_false(info_of(&S, "p4").has_record);
 }
 
 static void a_write_that_hides_its_time_is_noticed_by_the_ctime(void **state)
@@ -174,7 +136,7 @@ static void a_write_that_hides_its_time_is_noticed_by_the_ctime(void **state)
     (void)close(take_fd(fd));
     struct stat st;
     assert_int_equal(stat(path_of(&S, "p5"), &st), 0);
-    write_at("p5", 0, "x");
+    write_at(&S, "p5", 0, "x");
     struct timespec t[2] = {{.tv_nsec = UTIME_OMIT}, st.st_mtim};
     assert_int_equal(utimensat(AT_FDCWD, path_of(&S, "p5"), t, 0), 0);
     struct file_release *r;
@@ -182,18 +144,6 @@ static void a_write_that_hides_its_time_is_noticed_by_the_ctime(void **state)
 }
 
 /* ---- release and refill ---- */
-
-static void check_metadata(const struct stat *a, const struct stat *b)
-{
-    assert_int_equal(a->st_ino, b->st_ino);
-    assert_int_equal(a->st_size, b->st_size);
-    assert_int_equal(a->st_mode, b->st_mode);
-    assert_int_equal(a->st_uid, b->st_uid);
-    assert_int_equal(a->st_gid, b->st_gid);
-    assert_int_equal(a->st_nlink, b->st_nlink);
-    assert_memory_equal(&a->st_mtim, &b->st_mtim, sizeof(a->st_mtim));
-    assert_memory_equal(&a->st_atim, &b->st_atim, sizeof(a->st_atim));
-}
 
 static void metadata_survives_release_and_refill(void **state)
 {
@@ -221,16 +171,16 @@ static void metadata_survives_release_and_refill(void **state)
         assert_int_equal(stat(path, &a), 0);
         struct uuid archive = premigrate(&S, name);
         assert_int_equal(release(&S, &id, false), 0);
-        EXPECT(name, FILE_MIGRATED, FILE_NOTE_NONE);
-        EXPECT(second, FILE_MIGRATED, FILE_NOTE_NONE);
-        assert_true(info_of(name).marker);
+        EXPECT(&S, name, FILE_MIGRATED, FILE_NOTE_NONE);
+        EXPECT(&S, second, FILE_MIGRATED, FILE_NOTE_NONE);
+        assert_true(info_of(&S, name).marker);
         assert_int_equal(stat(path, &b), 0);
         check_metadata(&a, &b);
         assert_true(b.st_blocks <= 8); /* a block of xattrs on ext4 */
         assert_int_equal(getxattr(path, "security.capability", NULL, 0), sizeof(caps));
         assert_int_equal(refill(&S, &id, &archive, 5, FILE_PREMIGRATED), 0);
-        EXPECT(name, FILE_PREMIGRATED, FILE_NOTE_NONE);
-        assert_false(info_of(name).marker);
+        EXPECT(&S, name, FILE_PREMIGRATED, FILE_NOTE_NONE);
+        assert_false(info_of(&S, name).marker);
         assert_int_equal(stat(path, &b), 0);
         check_metadata(&a, &b);
         uint8_t back[64];
@@ -241,8 +191,8 @@ static void metadata_survives_release_and_refill(void **state)
         assert_int_equal(first_wrong(&S, name, sizes[n], 5), -1);
         assert_int_equal(release(&S, &id, false), 0); /* and again without a copy */
         assert_int_equal(refill(&S, &id, &archive, 5, FILE_RESIDENT), 0);
-        EXPECT(name, FILE_RESIDENT, FILE_NOTE_NONE);
-        assert_false(info_of(name).has_record);
+        EXPECT(&S, name, FILE_RESIDENT, FILE_NOTE_NONE);
+        assert_false(info_of(&S, name).has_record);
     }
 }
 
@@ -251,14 +201,14 @@ static void a_release_gives_the_blocks_back(void **state)
     (void)state;
     struct file_id id = make_file(&S, "big", (4 << 20) + 17, 9);
     (void)premigrate(&S, "big");
-    int64_t before = blocks_of("big");
+    int64_t before = blocks_of(&S, "big");
     struct file_release *r;
     assert_int_equal(file_release_begin(S.fs, &id, NULL, NULL, &r, &S.err), 0);
     uint64_t freed = 0;
     assert_int_equal(file_release_commit(r, &freed, &S.err), 0); /* syncs by itself */
     assert_int_equal(fs_sync(S.fs, &S.err), 0);
     /* ext4 may keep one block of xattrs. */
-    assert_true(blocks_of("big") <= 8);
+    assert_true(blocks_of(&S, "big") <= 8);
     assert_true(freed >= (4 << 20) || before == 0);
 }
 
@@ -295,7 +245,7 @@ static void one_sync_serves_a_batch(void **state)
     assert_int_equal(fs_sync(S.fs, &S.err), 0);
     for (int i = 0; i < N; i++) {
         (void)snprintf(name, sizeof(name), "batch%d", i);
-        EXPECT(name, FILE_PREMIGRATED, FILE_NOTE_NONE);
+        EXPECT(&S, name, FILE_PREMIGRATED, FILE_NOTE_NONE);
         assert_int_equal(first_wrong(&S, name, sizeof(b), 3), -1);
     }
 }
@@ -329,8 +279,8 @@ static void sparse_files_stay_sparse(void **state)
     assert_int_equal(file_refill_write(r, 50 << 20, "tail", 4, &S.err), 0);
     assert_int_equal(file_refill_write(r, 0, "head", 4, &S.err), 0);
     assert_int_equal(file_refill_commit(r, FILE_PREMIGRATED, true, &S.err), 0);
-    EXPECT("sparse", FILE_PREMIGRATED, FILE_NOTE_NONE);
-    assert_true(blocks_of("sparse") * 512 < 1 << 20);
+    EXPECT(&S, "sparse", FILE_PREMIGRATED, FILE_NOTE_NONE);
+    assert_true(blocks_of(&S, "sparse") * 512 < 1 << 20);
     char b[5] = "";
     auto_close int fd = open(path_of(&S, "sparse"), O_RDONLY | O_CLOEXEC);
     assert_int_equal(pread(fd, b, 4, 50 << 20), 4);
@@ -343,7 +293,7 @@ static void an_empty_file_can_be_premigrated_but_not_released(void **state)
     struct file_id id = make_file(&S, "empty", 0, 0);
     (void)premigrate(&S, "empty");
     assert_int_equal(release(&S, &id, false), FILE_TOO_SMALL);
-    EXPECT("empty", FILE_PREMIGRATED, FILE_NOTE_NONE);
+    EXPECT(&S, "empty", FILE_PREMIGRATED, FILE_NOTE_NONE);
 }
 
 static void outcomes_of_a_release_are_named(void **state)
@@ -382,7 +332,7 @@ static void a_stub_is_never_copied_as_data(void **state)
 {
     (void)state;
     struct uuid archive;
-    (void)make_stub("nocopy", 5000, 1, &archive);
+    (void)make_stub(&S, "nocopy", 5000, 1, &archive);
     auto_close int fd = fs_open_path(S.fs, "nocopy", O_RDONLY, &S.err);
     struct file_snapshot snap;
     assert_int_equal(file_snapshot_begin(S.fs, fd, &snap, &S.err), FILE_IS_MIGRATED);
@@ -401,7 +351,7 @@ static void reflinked_files_are_released_only_when_asked(void **state)
     }
     struct uuid archive = premigrate(&S, "r1");
     assert_int_equal(release(&S, &id, false), FILE_SHARED);
-    EXPECT("r1", FILE_PREMIGRATED, FILE_NOTE_NONE);
+    EXPECT(&S, "r1", FILE_PREMIGRATED, FILE_NOTE_NONE);
     assert_int_equal(release(&S, &id, true), 0);
     assert_int_equal(first_wrong(&S, "r2", 1 << 20, 4), -1);
     assert_int_equal(refill(&S, &id, &archive, 4, FILE_PREMIGRATED), 0);
@@ -416,7 +366,7 @@ static void an_opener_turns_a_begun_release_back(void **state)
     (void)premigrate(&S, "opener");
     struct file_release *r;
     assert_int_equal(file_release_begin(S.fs, &id, NULL, NULL, &r, &S.err), 0);
-    struct file_info i = info_of("opener");
+    struct file_info i = info_of(&S, "opener");
     assert_int_equal(i.state, FILE_MIGRATED); /* O_PATH: does not disturb the lease */
     pid_t pid = fork();
     if (pid == 0) { /* waits for the lease, then must see the data */
@@ -431,8 +381,8 @@ static void an_opener_turns_a_begun_release_back(void **state)
     int status = -1;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    EXPECT("opener", FILE_PREMIGRATED, FILE_NOTE_NONE);
-    assert_false(info_of("opener").marker);
+    EXPECT(&S, "opener", FILE_PREMIGRATED, FILE_NOTE_NONE);
+    assert_false(info_of(&S, "opener").marker);
 }
 
 static void an_aborted_release_leaves_the_file_premigrated(void **state)
@@ -443,198 +393,8 @@ static void an_aborted_release_leaves_the_file_premigrated(void **state)
     struct file_release *r;
     assert_int_equal(file_release_begin(S.fs, &id, NULL, NULL, &r, &S.err), 0);
     file_release_abort(r);
-    EXPECT("abort", FILE_PREMIGRATED, FILE_NOTE_NONE);
+    EXPECT(&S, "abort", FILE_PREMIGRATED, FILE_NOTE_NONE);
     assert_int_equal(first_wrong(&S, "abort", 100000, 6), -1);
-}
-
-static void outcomes_of_a_refill_are_named(void **state)
-{
-    (void)state;
-    struct uuid archive, other = uuid_new();
-    struct file_id id = make_stub("f1", 5000, 1, &archive);
-    struct file_refill *r, *second;
-    assert_int_equal(file_refill_begin(S.fs, &id, &other, &r, &S.err), FILE_OTHER_ARCHIVE);
-    assert_int_equal(file_refill_begin(S.fs, &id, &archive, &r, &S.err), 0);
-    assert_int_equal(file_refill_begin(S.fs, &id, &archive, &second, &S.err), FILE_BUSY);
-    assert_int_equal(file_refill_write(r, 4999, "ab", 2, &S.err), -EINVAL);
-    assert_int_equal(file_refill_write(r, UINT64_MAX, "ab", 2, &S.err), -EINVAL);
-    file_refill_abort(r);
-    EXPECT("f1", FILE_MIGRATED, FILE_NOTE_NONE);
-    assert_int_equal(refill(&S, &id, &archive, 1, FILE_PREMIGRATED), 0);
-    assert_int_equal(refill(&S, &id, &archive, 1, FILE_PREMIGRATED), FILE_NOT_MIGRATED);
-    assert_int_equal(unlink(path_of(&S, "f1")), 0);
-    assert_int_equal(refill(&S, &id, &archive, 1, FILE_PREMIGRATED), FILE_GONE);
-}
-
-static void an_aborted_refill_leaves_a_clean_stub(void **state)
-{
-    (void)state;
-    struct uuid archive;
-    struct file_id id = make_stub("f2", 1 << 20, 2, &archive);
-    struct stat a, b;
-    assert_int_equal(stat(path_of(&S, "f2"), &a), 0);
-    struct file_refill *r;
-    uint8_t junk[4096];
-    memset(junk, 0x77, sizeof(junk));
-    assert_int_equal(file_refill_begin(S.fs, &id, &archive, &r, &S.err), 0);
-    EXPECT("f2", FILE_MIGRATED, FILE_NOTE_INTERRUPTED);
-    assert_int_equal(file_refill_write(r, 8192, junk, sizeof(junk), &S.err), 0);
-    file_refill_abort(r);
-    EXPECT("f2", FILE_MIGRATED, FILE_NOTE_NONE);
-    assert_int_equal(stat(path_of(&S, "f2"), &b), 0);
-    check_metadata(&a, &b);
-    auto_close int fd = open(path_of(&S, "f2"), O_RDONLY | O_CLOEXEC);
-    assert_int_equal(file_first_data(fd), -ENXIO);
-    (void)close(take_fd(fd));
-    assert_int_equal(refill(&S, &id, &archive, 2, FILE_PREMIGRATED), 0);
-    assert_int_equal(first_wrong(&S, "f2", 1 << 20, 2), -1);
-}
-
-static void a_written_stub_is_never_overwritten(void **state)
-{
-    (void)state;
-    struct uuid archive;
-    struct file_id id = make_stub("w1", 100000, 2, &archive);
-    write_at("w1", 1000, "precious");
-    EXPECT("w1", FILE_MIGRATED, FILE_NOTE_STUB_CHANGED);
-    assert_int_equal(refill(&S, &id, &archive, 2, FILE_PREMIGRATED), FILE_CHANGED);
-    char b[9] = "";
-    auto_close int fd = open(path_of(&S, "w1"), O_RDONLY | O_CLOEXEC);
-    assert_int_equal(pread(fd, b, 8, 1000), 8);
-    assert_string_equal(b, "precious");
-    (void)close(take_fd(fd));
-    fd = fs_open_path(S.fs, "w1", O_RDWR, &S.err);
-    assert_int_equal(file_set_resident(S.fs, fd, &S.err), 0);
-    EXPECT("w1", FILE_RESIDENT, FILE_NOTE_NONE);
-}
-
-static void an_emptied_stub_is_resident(void **state)
-{
-    (void)state;
-    struct uuid archive;
-    (void)make_stub("t1", 100000, 2, &archive);
-    assert_int_equal(truncate(path_of(&S, "t1"), 5000), 0);
-    EXPECT("t1", FILE_MIGRATED, FILE_NOTE_STUB_CUT);
-    assert_int_equal(truncate(path_of(&S, "t1"), 0), 0);
-    EXPECT("t1", FILE_RESIDENT, FILE_NOTE_DIRTY);
-}
-
-static void a_truncated_stub_gets_its_first_bytes_and_is_resident(void **state)
-{
-    (void)state;
-    struct uuid archive;
-    struct file_id id = make_stub("t2", 100000, 2, &archive);
-    struct stat a, b;
-    assert_int_equal(truncate(path_of(&S, "t2"), 5000), 0);
-    assert_int_equal(stat(path_of(&S, "t2"), &a), 0);
-    struct file_refill *r;
-    assert_int_equal(file_refill_begin(S.fs, &id, &archive, &r, &S.err), 0);
-    assert_true(file_refill_is_cut(r));
-    assert_int_equal(file_refill_size(r), 5000);
-    auto_free uint8_t *whole = xzalloc(100000);
-    for (size_t i = 0; i < 100000; i++)
-        whole[i] = pattern(2, i);
-    assert_int_equal(file_refill_write(r, 0, whole, 60000, &S.err), 0);
-    assert_int_equal(file_refill_write(r, 60000, whole + 60000, 40000, &S.err), 0);
-    assert_int_equal(file_refill_commit(r, FILE_PREMIGRATED, true, &S.err), 0);
-    EXPECT("t2", FILE_RESIDENT, FILE_NOTE_NONE);
-    assert_int_equal(first_wrong(&S, "t2", 5000, 2), -1);
-    assert_int_equal(stat(path_of(&S, "t2"), &b), 0);
-    assert_true(file_time_ns(&a.st_mtim) == file_time_ns(&b.st_mtim));
-}
-
-static void a_truncated_stub_whose_refill_died_begins_anew(void **state)
-{
-    (void)state;
-    struct uuid archive;
-    struct file_id id = make_stub("t3", 100000, 2, &archive);
-    assert_int_equal(truncate(path_of(&S, "t3"), 70000), 0);
-    struct file_refill *r;
-    assert_int_equal(file_refill_begin(S.fs, &id, &archive, &r, &S.err), 0);
-    assert_int_equal(file_refill_write(r, 0, "torn", 4, &S.err), 0);
-    EXPECT("t3", FILE_MIGRATED, FILE_NOTE_INTERRUPTED);
-    file_refill_abort(r);
-    EXPECT("t3", FILE_MIGRATED, FILE_NOTE_STUB_CUT);
-    struct file_info i = info_of("t3");
-    auto_close int fd = fs_open_path(S.fs, "t3", O_RDWR, &S.err);
-    i.record.flags |= FILE_RECORD_REFILLING;
-    assert_int_equal(file_put_record(fd, &i.record, &S.err), 0);
-    write_at("t3", 8192, "torn");
-    assert_int_equal(file_repair(S.fs, fd, &i, &S.err), 0);
-    assert_int_equal(i.note, FILE_NOTE_STUB_CUT);
-    assert_int_equal(refill(&S, &id, &archive, 2, FILE_PREMIGRATED), 0);
-    EXPECT("t3", FILE_RESIDENT, FILE_NOTE_NONE);
-    assert_int_equal(first_wrong(&S, "t3", 70000, 2), -1);
-}
-
-static void a_truncated_stub_that_was_written_to_is_left_alone(void **state)
-{
-    (void)state;
-    struct uuid archive;
-    struct file_id id = make_stub("t4", 100000, 2, &archive);
-    assert_int_equal(truncate(path_of(&S, "t4"), 50000), 0);
-    write_at("t4", 1000, "precious");
-    EXPECT("t4", FILE_MIGRATED, FILE_NOTE_STUB_CHANGED);
-    assert_int_equal(refill(&S, &id, &archive, 2, FILE_PREMIGRATED), FILE_CHANGED);
-}
-
-static void a_stub_that_was_made_longer_gets_all_its_bytes(void **state)
-{
-    (void)state;
-    struct uuid archive;
-    struct file_id id = make_stub("t5", 102400, 2, &archive);
-    assert_int_equal(truncate(path_of(&S, "t5"), 204800), 0);
-    assert_int_equal(refill(&S, &id, &archive, 2, FILE_PREMIGRATED), 0);
-    EXPECT("t5", FILE_RESIDENT, FILE_NOTE_NONE);
-    auto_close int fd = open(path_of(&S, "t5"), O_RDONLY | O_CLOEXEC);
-    auto_free uint8_t *b = xzalloc(204800);
-    assert_int_equal(pread(fd, b, 204800, 0), 204800);
-    for (size_t i = 0; i < 204800; i++)
-        assert_int_equal(b[i], i < 102400 ? pattern(2, i) : 0);
-}
-
-static void a_write_during_a_refill_stops_it(void **state)
-{
-    (void)state;
-    struct uuid archive;
-    struct file_id id = make_stub("w2", 100000, 2, &archive);
-    struct file_refill *r;
-    assert_int_equal(file_refill_begin(S.fs, &id, &archive, &r, &S.err), 0);
-    assert_int_equal(file_refill_write(r, 0, "abc", 3, &S.err), 0);
-    write_at("w2", 50000, "precious");
-    assert_int_equal(file_refill_write(r, 50000, "overwritten", 11, &S.err), FILE_CHANGED);
-    assert_int_equal(file_refill_commit(r, FILE_PREMIGRATED, true, &S.err), FILE_CHANGED);
-    EXPECT("w2", FILE_MIGRATED, FILE_NOTE_STUB_CHANGED);
-    char b[9] = "";
-    auto_close int fd = open(path_of(&S, "w2"), O_RDONLY | O_CLOEXEC);
-    assert_int_equal(pread(fd, b, 8, 50000), 8);
-    assert_string_equal(b, "precious");
-}
-
-static void a_full_disk_leaves_a_stub_that_recalls_later(void **state)
-{
-    (void)state;
-    enum { BIG = 24 << 20 };
-    struct uuid archive;
-    struct file_id id = make_stub("full", BIG, 9, &archive);
-    {
-        auto_close int fd = open(path_of(&S, "filler"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        off_t at = 0;
-        for (off_t step = 64 << 20; step >= 4 << 20;) {
-            if (fallocate(fd, 0, at, step) == 0)
-                at += step;
-            else
-                step /= 2;
-        }
-        assert_true(at > 0);
-    }
-    assert_int_equal(refill(&S, &id, &archive, 9, FILE_PREMIGRATED), -ENOSPC);
-    EXPECT("full", FILE_MIGRATED, FILE_NOTE_NONE);
-    assert_int_equal(unlink(path_of(&S, "filler")), 0);
-    assert_int_equal(fs_sync(S.fs, &S.err), 0);
-    assert_int_equal(refill(&S, &id, &archive, 9, FILE_PREMIGRATED), 0);
-    assert_int_equal(first_wrong(&S, "full", BIG, 9), -1);
-    assert_int_equal(unlink(path_of(&S, "full")), 0);
 }
 
 static void with_coarse_timestamps_a_fresh_change_is_put_off(void **state)
@@ -659,12 +419,12 @@ static void a_touched_stub_keeps_its_new_time(void **state)
 {
     (void)state;
     struct uuid archive;
-    struct file_id id = make_stub("touch", 100000, 2, &archive);
+    struct file_id id = make_stub(&S, "touch", 100000, 2, &archive);
     struct timespec t[2] = {{.tv_nsec = UTIME_OMIT}, {1000, 7}};
     assert_int_equal(utimensat(AT_FDCWD, path_of(&S, "touch"), t, 0), 0);
-    EXPECT("touch", FILE_MIGRATED, FILE_NOTE_TOUCHED);
+    EXPECT(&S, "touch", FILE_MIGRATED, FILE_NOTE_TOUCHED);
     assert_int_equal(refill(&S, &id, &archive, 2, FILE_PREMIGRATED), 0);
-    struct file_info i = info_of("touch");
+    struct file_info i = info_of(&S, "touch");
     assert_int_equal(i.state, FILE_PREMIGRATED);
     assert_true(file_time_ns(&i.st.st_mtim) == 1000 * NS + 7);
 }
@@ -689,15 +449,15 @@ static void a_copied_record_is_not_believed(void **state)
     struct file_id b = make_file(&S, "c2", 5000, 2);
     (void)premigrate(&S, "c1");
     copy_xattrs("c1", "c2");
-    struct file_info i = info_of("c1");
+    struct file_info i = info_of(&S, "c1");
     struct timespec t[2] = {i.st.st_atim, i.st.st_mtim};
     assert_int_equal(utimensat(AT_FDCWD, path_of(&S, "c2"), t, 0), 0);
-    EXPECT("c2", FILE_RESIDENT, FILE_NOTE_COPIED);
+    EXPECT(&S, "c2", FILE_RESIDENT, FILE_NOTE_COPIED);
     assert_int_equal(release(&S, &b, false), FILE_NOT_PREMIGRATED);
     /* Copied with its data by a tool that recalled the source. */
     assert_int_equal(release(&S, &a, false), 0);
     copy_xattrs("c1", "c2");
-    EXPECT("c2", FILE_RESIDENT, FILE_NOTE_COPIED);
+    EXPECT(&S, "c2", FILE_RESIDENT, FILE_NOTE_COPIED);
     auto_close int fd = fs_open_path(S.fs, "c2", O_RDWR, &S.err);
     assert_int_equal(file_repair(S.fs, fd, &i, &S.err), 0);
     assert_false(i.marker);
@@ -707,7 +467,7 @@ static void a_copied_stub_without_data_is_recalled_not_read_as_zeros(void **stat
 {
     (void)state;
     struct uuid archive;
-    (void)make_stub("c3", 100000, 3, &archive);
+    (void)make_stub(&S, "c3", 100000, 3, &archive);
     struct file_id copy;
     {
         auto_close int fd = open(path_of(&S, "c4"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -715,9 +475,9 @@ static void a_copied_stub_without_data_is_recalled_not_read_as_zeros(void **stat
         assert_int_equal(fs_identify(S.fs, fd, &copy, NULL, &S.err), 0);
     }
     copy_xattrs("c3", "c4");
-    EXPECT("c4", FILE_MIGRATED, FILE_NOTE_COPIED);
+    EXPECT(&S, "c4", FILE_MIGRATED, FILE_NOTE_COPIED);
     assert_int_equal(refill(&S, &copy, &archive, 3, FILE_PREMIGRATED), 0);
-    EXPECT("c4", FILE_RESIDENT, FILE_NOTE_NONE); /* the copies are the other file's */
+    EXPECT(&S, "c4", FILE_RESIDENT, FILE_NOTE_NONE); /* the copies are the other file's */
     assert_int_equal(first_wrong(&S, "c4", 100000, 3), -1);
 }
 
@@ -725,34 +485,34 @@ static void a_damaged_record_is_noticed_and_can_be_rebuilt(void **state)
 {
     (void)state;
     struct uuid archive;
-    struct file_id id = make_stub("d1", 5000, 1, &archive);
-    struct file_record good = info_of("d1").record;
+    struct file_id id = make_stub(&S, "d1", 5000, 1, &archive);
+    struct file_record good = info_of(&S, "d1").record;
     const char *path = path_of(&S, "d1");
     assert_int_equal(setxattr(path, FILE_XATTR_RECORD, "garbage", 7, 0), 0);
-    EXPECT("d1", FILE_MIGRATED, FILE_NOTE_DAMAGED);
+    EXPECT(&S, "d1", FILE_MIGRATED, FILE_NOTE_DAMAGED);
     assert_int_equal(refill(&S, &id, &archive, 1, FILE_PREMIGRATED), -EBADMSG);
     assert_non_null(strstr(S.err.text, "rebuild"));
     assert_int_equal(removexattr(path, FILE_XATTR_RECORD), 0);
-    EXPECT("d1", FILE_MIGRATED, FILE_NOTE_DAMAGED); /* the marker alone says: no data */
+    EXPECT(&S, "d1", FILE_MIGRATED, FILE_NOTE_DAMAGED); /* the marker alone says: no data */
     char big[200] = "x";
     assert_int_equal(setxattr(path, FILE_XATTR_RECORD, big, sizeof(big), 0), 0);
-    EXPECT("d1", FILE_MIGRATED, FILE_NOTE_DAMAGED);
+    EXPECT(&S, "d1", FILE_MIGRATED, FILE_NOTE_DAMAGED);
     auto_close int fd = fs_open_path(S.fs, "d1", O_RDWR, &S.err);
     assert_int_equal(file_write_record(S.fs, fd, &good, &S.err), 0);
-    EXPECT("d1", FILE_MIGRATED, FILE_NOTE_NONE);
+    EXPECT(&S, "d1", FILE_MIGRATED, FILE_NOTE_NONE);
     (void)close(take_fd(fd));
     assert_int_equal(refill(&S, &id, &archive, 1, FILE_PREMIGRATED), 0);
     assert_int_equal(setxattr(path, FILE_XATTR_RECORD, "garbage", 7, 0), 0);
-    EXPECT("d1", FILE_RESIDENT, FILE_NOTE_DAMAGED);
+    EXPECT(&S, "d1", FILE_RESIDENT, FILE_NOTE_DAMAGED);
 }
 
 static void marker_and_record_are_made_to_agree(void **state)
 {
     (void)state;
     struct uuid archive;
-    (void)make_stub("k1", 5000, 1, &archive);
+    (void)make_stub(&S, "k1", 5000, 1, &archive);
     assert_int_equal(removexattr(path_of(&S, "k1"), FILE_XATTR_STUB), 0);
-    EXPECT("k1", FILE_MIGRATED, FILE_NOTE_MARKER_MISSING);
+    EXPECT(&S, "k1", FILE_MIGRATED, FILE_NOTE_MARKER_MISSING);
     auto_close int fd = fs_open_path(S.fs, "k1", O_RDWR, &S.err);
     struct file_info i;
     assert_int_equal(file_repair(S.fs, fd, &i, &S.err), 0);
@@ -760,7 +520,7 @@ static void marker_and_record_are_made_to_agree(void **state)
     (void)make_file(&S, "k2", 5000, 1);
     (void)premigrate(&S, "k2");
     assert_int_equal(setxattr(path_of(&S, "k2"), FILE_XATTR_STUB, "1", 1, 0), 0);
-    EXPECT("k2", FILE_PREMIGRATED, FILE_NOTE_MARKER_STALE);
+    EXPECT(&S, "k2", FILE_PREMIGRATED, FILE_NOTE_MARKER_STALE);
     auto_close int fd2 = fs_open_path(S.fs, "k2", O_RDWR, &S.err);
     assert_int_equal(file_repair(S.fs, fd2, &i, &S.err), 0);
     assert_true(!i.marker && i.note == FILE_NOTE_NONE);
@@ -770,7 +530,7 @@ static void everybody_sees_the_marker_and_only_root_sets_it(void **state)
 {
     (void)state;
     struct uuid archive;
-    (void)make_stub("u1", 5000, 1, &archive);
+    (void)make_stub(&S, "u1", 5000, 1, &archive);
     assert_int_equal(chmod(path_of(&S, "u1"), 0644), 0);
     assert_int_equal(chmod(S.loop.dir, 0755), 0);
     assert_int_equal(chmod(S.loop.mnt, 0777), 0);
@@ -845,16 +605,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(reflinked_files_are_released_only_when_asked),
         cmocka_unit_test(an_opener_turns_a_begun_release_back),
         cmocka_unit_test(an_aborted_release_leaves_the_file_premigrated),
-        cmocka_unit_test(outcomes_of_a_refill_are_named),
-        cmocka_unit_test(an_aborted_refill_leaves_a_clean_stub),
-        cmocka_unit_test(a_written_stub_is_never_overwritten),
-        cmocka_unit_test(an_emptied_stub_is_resident),
-        cmocka_unit_test(a_truncated_stub_gets_its_first_bytes_and_is_resident),
-        cmocka_unit_test(a_truncated_stub_whose_refill_died_begins_anew),
-        cmocka_unit_test(a_truncated_stub_that_was_written_to_is_left_alone),
-        cmocka_unit_test(a_stub_that_was_made_longer_gets_all_its_bytes),
-        cmocka_unit_test(a_write_during_a_refill_stops_it),
-        cmocka_unit_test(a_full_disk_leaves_a_stub_that_recalls_later),
         cmocka_unit_test(with_coarse_timestamps_a_fresh_change_is_put_off),
         cmocka_unit_test(a_touched_stub_keeps_its_new_time),
         cmocka_unit_test(a_copied_record_is_not_believed),
