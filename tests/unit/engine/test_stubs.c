@@ -235,5 +235,6 @@ int main(int argc, char **argv)
     };
     S.type = argc > 1 ? argv[1] : "ext4";
     log_init("test_stubs", LOG_LEVEL_ERR);
+    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
