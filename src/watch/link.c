@@ -351,16 +351,16 @@ int link_start(const char *socket_path, const struct link_hooks *hooks, struct l
         rc = err_sys(err, errno, "eventfd");
     if (rc == 0) {
         memcpy(l->address.sun_path, socket_path, strlen(socket_path) + 1);
+        *out = l; /* before a hook can look for it */
         rc = -pthread_create(&l->thread, NULL, link_main, l);
         if (rc < 0)
             (void)err_sys(err, -rc, "thread for firn-watch");
     }
     if (rc < 0) {
+        *out = NULL;
         link_free(l);
-        return rc;
     }
-    *out = l;
-    return 0;
+    return rc;
 }
 
 void link_stop(struct link *l)

@@ -41,7 +41,8 @@ struct link_hooks {
 };
 
 /* Starts the thread, which goes on trying to reach socket_path. Never fails for an absent front.
- * Returns 0 with *out (end with link_stop) or a negative code with err set. */
+ * Returns 0 with *out (end with link_stop; set before the first hook is called) or a negative code
+ * with err set. */
 int link_start(const char *socket_path, const struct link_hooks *hooks, struct link **out,
                struct err *err);
 
