@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
+#include <utlist.h>
 
 #define QUEUE_MAX   65536
 #define QUEUE_BYTES (16 << 20)
@@ -27,9 +28,10 @@
 
 struct change {
     char *path;
-    int64_t at_ns;    /* monotonic */
-    bool sent;        /* firnd is being told */
-    int64_t again_ns; /* changed while it was; 0: not */
+    int64_t at_ns;       /* monotonic */
+    bool sent;           /* firnd is being told */
+    int64_t again_ns;    /* changed while it was; 0: not */
+    struct change *next; /* once it is out of the queue */
     UT_hash_handle hh;
 };
 
@@ -47,10 +49,14 @@ struct s3_changes {
     pthread_t thread;
 };
 
-static void change_free(struct change *e)
+static void free_list(struct change *e)
 {
-    free(e->path);
-    free(e);
+    while (e != NULL) {
+        struct change *next = e->next;
+        free(e->path);
+        free(e);
+        e = next;
+    }
 }
 
 bool s3_changes_wanted(const struct s3_changes *c)
@@ -122,6 +128,7 @@ static cJSON *request(struct s3_changes *c, bool bye, size_t *n, int64_t *droppe
  * told goes to its end. */
 static void forget_locked(struct s3_changes *c, size_t n)
 {
+    struct change *done = NULL;
     for (; n > 0 && c->queue != NULL; n--) {
         struct change *e = c->queue;
         HASH_DEL(c->queue, e);
@@ -133,18 +140,19 @@ static void forget_locked(struct s3_changes *c, size_t n)
             continue;
         }
         c->bytes -= strlen(e->path);
-        change_free(e);
+        LL_PREPEND(done, e);
     }
+    free_list(done);
 }
 
 static void drop_all_locked(struct s3_changes *c)
 {
     struct change *e = NULL;
-    struct change *next = NULL;
-    HASH_ITER (hh, c->queue, e, next) {
-        HASH_DEL(c->queue, e);
-        change_free(e);
-    }
+    struct change *done = NULL;
+    for (e = c->queue; e != NULL; e = e->hh.next)
+        LL_PREPEND(done, e);
+    HASH_CLEAR(hh, c->queue); /* leaves the changes themselves */
+    free_list(done);
     c->bytes = 0;
 }
 
