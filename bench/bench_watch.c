@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, BATCH = 2000, ROUNDS = 301, ROUNDS_MAX = 10001 };
+enum { PAGE = 4096, BATCH = 2000, ROUNDS = 1001, ROUNDS_MAX = 10001 };
 
 struct target {
     const char *path;
