@@ -79,7 +79,7 @@ def overhead(site, rounds, stubs, cycles):
                 quotients.setdefault(name, []).append(last[name][2] / without[name][2])
             if cycle < cycles - 1:
                 site.stop('firnd')
-                site.stop('firn-watch')
+                site.kill('firn-watch')  # it does not end by itself while stubs are mounted
     for name, (a, b, _) in last.items():
         q = sorted(quotients[name])
         print(f'{site.fs_kind:6} {name:16} watched {a:10.1f} ns  unwatched {b:10.1f} ns  overhead {100 * (statistics.median(q) - 1):+.1f} %'

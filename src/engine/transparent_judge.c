@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define AGAIN_MOST 8 /* times that a file may change under our eyes */
@@ -214,16 +215,27 @@ static void ask(struct transparent *t, struct waiting *w, struct efs *fs, const 
 
 /* ---- all ---- */
 
+/* No file of a file system that firnd has. A stub all the same is a btrfs snapshot's, or of a file
+ * system that could not be opened: nobody can bring it back. */
+static void judge_stranger(struct transparent *t, struct waiting *w)
+{
+    char c;
+    if (w->ev.fd < 0 || (fgetxattr(w->ev.fd, FILE_XATTR_STUB, &c, 1) < 0 && errno != ERANGE)) {
+        let_go(t, w);
+        return;
+    }
+    log_err("a stub of a file system that firnd does not have (a snapshot?) was asked for: EIO");
+    finish(t, w, EIO, &t->counts.failed);
+}
+
 /* The file's own facts decide first. Returns true when w was answered. */
 static bool judge_file(struct transparent *t, struct waiting *w, struct efs *fs,
                        struct file_info *i)
 {
     struct err err = {0};
-    int rc = 0;
-    if (fs != NULL)
-        rc = w->ev.fd >= 0 ? file_inspect(fs->fs, w->ev.fd, i, &err)
+    int rc = w->ev.fd >= 0 ? file_inspect(fs->fs, w->ev.fd, i, &err)
                            : file_inspect_id(fs->fs, &w->id, i, &err);
-    if (fs == NULL || rc > 0) { /* no managed file, no plain one, or gone */
+    if (rc > 0) { /* no plain file, or gone */
         let_go(t, w);
         return true;
     }
@@ -252,6 +264,10 @@ void transparent_judge(struct transparent *t, struct waiting *w)
         return;
     }
     struct efs *fs = find(t, w);
+    if (fs == NULL) {
+        judge_stranger(t, w);
+        return;
+    }
     if (judge_file(t, w, fs, &i))
         return;
     if (empties(t, w)) {
