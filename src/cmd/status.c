@@ -71,6 +71,30 @@ static void print_stores(const cJSON *list)
     (void)putchar('\n');
 }
 
+static void print_watch(const cJSON *w)
+{
+    static const char *const heading[] = {"Watched", "State", "Mounted by", "Problem"};
+    char size[CMD_NUMBER_MAX];
+    auto_cmd_table struct cmd_table t;
+    cmd_table_init(&t, 4, heading);
+    if (w == NULL)
+        return;
+    const cJSON *f = NULL;
+    cJSON_ArrayForEach (f, cJSON_GetObjectItemCaseSensitive(w, "filesystems")) {
+        bool gated = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(f, "gated"));
+        cmd_table_row(&t, (const char *const[]){
+                              json_str(f, "name", NULL), json_str(f, "state", NULL),
+                              gated ? "firn-watch" : "others", json_str(f, "problem", NULL)});
+    }
+    cmd_table_print(&t, stdout);
+    (void)printf("Readers:  events %s, %" PRId64 " wait; %" PRId64 " recalled, %" PRId64
+                 " denied, %" PRId64 " failed\n",
+                 json_str(w, "events", "?"), json_int(w, "waiting", 0), json_int(w, "recalled", 0),
+                 json_int(w, "denied", 0), json_int(w, "failed", 0));
+    (void)printf("Marks:    %" PRId64 " migrated files, %s of memory\n\n", json_int(w, "stubs", 0),
+                 cmd_human_bytes(json_int(w, "memory_bytes", 0), size));
+}
+
 static void print_work(const cJSON *s)
 {
     const cJSON *tasks = cJSON_GetObjectItemCaseSensitive(s, "tasks");
@@ -113,6 +137,7 @@ static int run(struct cmd_ctx *ctx, const struct cmd_args *args)
     print_filesystems(cJSON_GetObjectItemCaseSensitive(s, "filesystems"));
     print_libraries(cJSON_GetObjectItemCaseSensitive(s, "libraries"));
     print_stores(cJSON_GetObjectItemCaseSensitive(s, "stores"));
+    print_watch(cJSON_GetObjectItemCaseSensitive(s, "watch"));
     print_work(s);
     print_attention(cJSON_GetObjectItemCaseSensitive(s, "attention"));
     return 0;

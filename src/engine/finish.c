@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/states.h"
+#include "engine/transparent.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -126,6 +127,9 @@ static void release_outcome(struct batch *b, struct mfile *f, int rc, const stru
 {
     switch (rc) {
     case 0:
+        transparent_stub(b->e->transparent, f->fs, 1);
+        f->stub = true;
+        break;
     case FILE_IS_MIGRATED:
         f->stub = true;
         break;

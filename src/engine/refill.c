@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engine/states.h"
+#include "engine/transparent.h"
 
 #include <errno.h>
 #include <string.h>
@@ -197,7 +198,7 @@ static void sync_filesystems(struct engine *e, struct recall *list, bool states)
     }
 }
 
-static void commit_one(struct recall *r)
+static void commit_one(struct engine *e, struct recall *r)
 {
     struct err err = {0};
     struct state_facts facts = {.data_complete = true, .data_checked = true};
@@ -205,8 +206,10 @@ static void commit_one(struct recall *r)
     int rc = state_check(move, FILE_MIGRATED, &facts, &err);
     if (rc == 0)
         rc = file_refill_commit(take_ptr(r->refill), state_after(move), false, &err);
-    if (rc == 0)
+    if (rc == 0) {
+        transparent_stub(e->transparent, r->fs, -1);
         return;
+    }
     r->result = rc < 0 ? rc : -ESTALE;
     (void)err_set(&r->err, r->result, "%s: %s", r->path, rc > 0 ? file_outcome_text(rc) : err.text);
 }
@@ -241,7 +244,7 @@ void refill_settle(struct engine *e, struct recall *list)
             r->drop = r->resident || file_refill_is_cut(r->refill);
     }
     DL_FOREACH (list, r)
-        commit_one(r);
+        commit_one(e, r);
     sync_filesystems(e, list, true);
     crash_point(CRASH_recall_recorded);
     drop_copies(e, list);

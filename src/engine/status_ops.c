@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "engine/depot.h"
+#include "engine/transparent.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -166,6 +167,7 @@ int engine_op_status(struct engine *e, const struct engine_call *call, cJSON **r
     json_add_int(o, "count", e->conf->buffers.count);
     json_add_int(o, "size", e->conf->buffers.size_bytes);
     json_add_int(o, "free", free_buffers(e));
+    transparent_status(e->transparent, j, notes);
     (void)cJSON_AddItemToObject(j, "attention", notes);
     return op_result(j, result);
 }

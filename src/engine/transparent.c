@@ -294,6 +294,8 @@ void transparent_counts(struct transparent *t, struct transparent_counts *out)
     link_status(t->link, &st);
     lock_scope(&t->lock);
     *out = t->counts;
+    int64_t stubs = atomic_load(&t->stubs);
+    out->stubs = stubs > 0 ? (uint64_t)stubs : 0;
     out->attached = st.attached;
     out->pre_access = st.pre_access;
 }

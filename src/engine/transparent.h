@@ -8,11 +8,13 @@
 #define ENGINE_TRANSPARENT_H
 
 #include "base/err.h"
+#include "base/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+struct efs;
 struct engine;
 struct transparent;
 
@@ -45,10 +47,17 @@ struct transparent_counts {
     uint64_t recalled; /* let go after one */
     uint64_t denied;   /* by deny_programs, deny_users, allow_transparent_recall */
     uint64_t failed;   /* got an error because the recall failed */
-    uint64_t marked;   /* stubs marked by walks of the file systems */
+    uint64_t stubs;    /* that carry marks */
     char problem[256]; /* why stubs could not all be marked; "" */
 };
 void transparent_counts(struct transparent *t, struct transparent_counts *out);
+
+/* Adds member "watch" to status, and to notes what an administrator should read. t may be NULL. */
+void transparent_status(struct transparent *t, cJSON *status, cJSON *notes);
+
+/* One stub more (1), or one less (-1), on a file system with posix_readers = "recall". t may be
+ * NULL. Any thread. */
+void transparent_stub(struct transparent *t, const struct efs *fs, int change);
 
 /* Whether files of file system fs (configuration name) may be released: "" or why not (static
  * text). Waits, at most two minutes, while its stubs are being marked. NULL t: "". */

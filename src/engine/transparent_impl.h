@@ -46,6 +46,7 @@ struct transparent {
     bool stopping;
     uint64_t walk_for; /* the front for which stubs are to be marked; 0 none */
     struct transparent_counts counts;
+    _Atomic int64_t stubs; /* as the kernel counted them last, and since */
 
     pthread_t judges[JUDGES], marker;
     size_t n_judges;

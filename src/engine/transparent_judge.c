@@ -16,9 +16,9 @@
 static void finish(struct transparent *t, struct waiting *w, int code, uint64_t *which)
 {
     transparent_count(t, which);
-    link_answer(t->link, &w->ev, code);
-    if (w->ev.fd >= 0)
+    if (w->ev.fd >= 0) /* first, or it keeps its mount busy a moment longer than its program */
         (void)close(w->ev.fd);
+    link_answer(t->link, &w->ev, code);
     free(w);
 }
 
@@ -53,6 +53,8 @@ static int make_resident(struct transparent *t, struct efs *fs, const struct fil
     if (rc == 0 && i->has_record && i->note != FILE_NOTE_COPIED)
         copies_set_state(t->e, &i->record.archive, 0, CATALOG_COPY_GARBAGE,
                          "its file was written anew");
+    if (rc == 0)
+        transparent_stub(t, fs, -1);
     return rc;
 }
 

@@ -20,10 +20,9 @@ static struct efs *watched(struct transparent *t, const struct link_fs *l)
     return fs != NULL && fs->fs != NULL && covered && l->code == 0 ? fs : NULL;
 }
 
-static void note(struct transparent *t, uint64_t marked, const char *problem)
+static void note(struct transparent *t, const char *problem)
 {
     lock_scope(&t->lock);
-    t->counts.marked += marked;
     (void)snprintf(t->counts.problem, sizeof(t->counts.problem), "%.250s", problem);
 }
 
@@ -36,11 +35,11 @@ static bool mark_fs(struct transparent *t, struct efs *fs, uint64_t front)
     if (rc == 0) {
         log_info("file system %s: %llu stubs among %llu files marked in %lld ms", fs->conf->name,
                  (unsigned long long)n.marked, (unsigned long long)n.files, (long long)n.ms);
-        note(t, n.marked, "");
+        note(t, "");
         link_uncover(t->link, fs->conf->name, front);
         return true;
     }
-    note(t, 0, err.text);
+    note(t, err.text);
     if (rc == -ESHUTDOWN || rc == -ENOTCONN)
         return true; /* the end, or the next front */
     log_warn("%s; the whole file system stays watched, which costs time at every access", err.text);
@@ -73,6 +72,7 @@ void *transparent_marker(void *arg)
         t->walk_for = 0;
         (void)pthread_mutex_unlock(&t->lock);
         bool done = mark_all(t, front);
+        atomic_store(&t->stubs, (int64_t)link_marks(t->link));
         (void)pthread_mutex_lock(&t->lock);
         if (done || t->stopping)
             continue;

@@ -7,6 +7,7 @@
 #include "watch/guard.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
@@ -449,9 +450,18 @@ bool link_covers(struct link *l, const char *name)
     lock_scope(&l->lock);
     for (size_t i = 0; i < l->nfs && l->front != 0; i++) {
         if (strcmp(l->fs[i].name, name) == 0)
-            return (l->fs[i].flags & WATCH_FS_COVERED) != 0;
+            return l->fs[i].code != 0 || (l->fs[i].flags & WATCH_FS_MOUNTED) == 0 ||
+                   (l->fs[i].flags & WATCH_FS_COVERED) != 0;
     }
     return true;
+}
+
+uint64_t link_marks(struct link *l)
+{
+    (void)pthread_rwlock_rdlock(&l->groups_lock);
+    auto_close int group = l->ngroups > 0 ? fcntl(l->groups[0], F_DUPFD_CLOEXEC, 0) : -1;
+    (void)pthread_rwlock_unlock(&l->groups_lock);
+    return group < 0 ? 0 : watch_kernel_marks(group, 0).files;
 }
 
 void link_status(struct link *l, struct link_status *out)

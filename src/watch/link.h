@@ -73,12 +73,16 @@ void link_uncover(struct link *l, const char *name, uint64_t front);
 /* Which front is there, 0 for none; another number after each time that one was reached. */
 uint64_t link_front(struct link *l);
 
-/* Whether the whole file system of this name carries a mark, or nothing is known of it (no front).
- * Any thread. */
+/* Whether the whole file system of this name carries a mark, or is not watched (no front, or the
+ * front says why not): nothing may be released there. Any thread. */
 bool link_covers(struct link *l, const char *name);
 
 /* Copies what the front watches, as last told, to fs[max]; returns how many there are. */
 size_t link_filesystems(struct link *l, struct link_fs *fs, size_t max);
+
+/* The files that carry marks, in the front's group: read from the kernel, a million take seconds.
+ * Any thread. */
+uint64_t link_marks(struct link *l);
 
 /* For status. */
 struct link_status {

@@ -84,6 +84,19 @@ Needs attention:
         assert json.loads(f.run('status', '--json').stdout)['payload'][0]['pid'] == 42
 
 
+def test_status_shows_who_reads_migrated_files():
+    watch = {'attached': True, 'events': 'open+access', 'stubs': 1000, 'memory_bytes': 1370000, 'waiting': 2, 'recalled': 40,
+             'denied': 3, 'failed': 1, 'filesystems': [{'name': 'fs1', 'state': 'covered', 'gated': True, 'problem': ''}]}
+    with Fake({'status': [{**STATUS, 'watch': watch}]}) as f:
+        text = f.run('status').stdout
+        assert '''
+Watched  State    Mounted by  Problem
+fs1      covered  firn-watch  -
+Readers:  events open+access, 2 wait; 40 recalled, 3 denied, 1 failed
+Marks:    1000 migrated files, 1.3 MiB of memory
+''' in text, text
+
+
 ACCOUNT = {'name': 'user1', 'uid': 1001, 'gid': 1002, 'access_key': 'AK', 'secret_key': 'SK', 'access_key2': None, 'enabled': True,
            'new_buckets': '/srv/fs1/buckets', 'created': '2024-03-01T12:00:00.000Z', 'md5_etag': False}
 
