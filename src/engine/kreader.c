@@ -36,6 +36,7 @@ bool kreader_of(int32_t tid, struct kreader *a)
     if (strncmp(text, "Name:", 5) != 0 || tgid == NULL || ids == NULL)
         return false;
     a->pid = (int32_t)strtol(tgid + 6, NULL, 10);
+    // NOLINTNEXTLINE(cert-err34-c): the kernel wrote these numbers
     if (sscanf(ids + 5, "%*u %u", &uid) == 1) /* real, effective, saved, of files */
         a->uid = uid;
     proc_text(tid, "comm", text, sizeof(text));
@@ -63,6 +64,7 @@ bool kreader_truncates(int32_t tid)
     unsigned long long a[3] = {0};
     uint64_t flags = 0;
     proc_text(tid, "syscall", text, sizeof(text));
+    // NOLINTNEXTLINE(cert-err34-c): the kernel wrote these numbers
     if (sscanf(text, "%ld %llx %llx %llx", &nr, &a[0], &a[1], &a[2]) != 4)
         return false;
     switch (nr) {

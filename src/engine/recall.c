@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -101,6 +102,7 @@ void account_release_locked(struct engine *e, struct account *a)
 {
     if (a == NULL || --a->waiting > 0)
         return;
+    assert(e->accounts != NULL); /* a is in it */
     HASH_DEL(e->accounts, a);
     free(a);
 }
@@ -137,6 +139,7 @@ static void take_out(struct engine *e, struct recall *list)
     lock_scope(&e->lock);
     DL_FOREACH (list, r) {
         r->finished = true;
+        assert(e->recalls != NULL); /* r is in it */
         HASH_DEL(e->recalls, r);
         account_release_locked(e, r->account);
         r->account = NULL;

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/timefmt.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -102,6 +103,7 @@ static struct recall *next_recall(struct stay *s)
         plan_unlocking(s);
     if (s->v->queue == NULL)
         return NULL;
+    assert(s->plan != NULL); /* made for a queue that is not empty */
     struct recall *r = s->plan[s->stay.pos++];
     recall_take_locked(s->v, r);
     s->stay.files++;
