@@ -6,8 +6,10 @@
 #include "base/timefmt.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -199,24 +201,50 @@ static void await_front(struct transparent *t)
                  t->e->conf->watch.socket);
 }
 
+/* A stub that is moved out of a folder, to elsewhere on the same file system, would not be marked
+ * after the next start. */
+static int check_root(const struct efs *fs, struct err *err)
+{
+    struct statx stx;
+    if (statx(AT_FDCWD, fs->conf->path, 0, STATX_INO, &stx) != 0)
+        return err_sys(err, errno, "%s", fs->conf->path);
+    if ((stx.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) == 0 ||
+        (stx.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0)
+        return 0;
+    return err_set(err, -EINVAL,
+                   "file system %s: posix_readers = \"recall\" needs a whole file system; %s is a "
+                   "folder of one",
+                   fs->conf->name, fs->conf->path);
+}
+
+static int set_guards(struct transparent *t, struct err *err)
+{
+    int rc = 0;
+    t->guarded = xzalloc((t->e->nfs + 1) * sizeof(t->guarded[0]));
+    for (size_t i = 0; rc == 0 && i < t->e->nfs; i++) {
+        struct efs *fs = &t->e->fs[i];
+        t->guarded[i] = (struct guarded_fs){t, fs->conf->name};
+        const struct file_guard guard = {guard_mark, guard_ready, &t->guarded[i]};
+        if (fs->fs == NULL || strcmp(fs->conf->posix_readers, "recall") != 0)
+            continue;
+        rc = check_root(fs, err);
+        if (rc == 0)
+            fs_set_guard(fs->fs, &guard);
+    }
+    return rc;
+}
+
 static int start(struct transparent *t, struct err *err)
 {
     const struct link_hooks hooks = {on_event, on_attached, on_lost, t};
     int rc = find_users(t, err);
     if (rc == 0)
+        rc = set_guards(t, err);
+    if (rc == 0)
         rc = link_start(t->e->conf->watch.socket, &hooks, &t->link, err);
-    if (rc < 0)
-        return rc;
-    t->guarded = xzalloc((t->e->nfs + 1) * sizeof(t->guarded[0]));
-    for (size_t i = 0; i < t->e->nfs; i++) {
-        struct efs *fs = &t->e->fs[i];
-        t->guarded[i] = (struct guarded_fs){t, fs->conf->name};
-        const struct file_guard guard = {guard_mark, guard_ready, &t->guarded[i]};
-        if (fs->fs != NULL && strcmp(fs->conf->posix_readers, "recall") == 0)
-            fs_set_guard(fs->fs, &guard);
-    }
-    await_front(t);
-    return 0;
+    if (rc == 0)
+        await_front(t);
+    return rc;
 }
 
 int transparent_start(struct engine *e, struct transparent **out, struct err *err)
