@@ -25,7 +25,8 @@ class Server:
 
     def __enter__(self):
         with open(os.path.join(self.dir, 'out'), 'wb') as out:
-            self.proc = subprocess.Popen(self.argv(), stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            # smbd ends by a signal to its process group, which must not be the test's.
+            self.proc = subprocess.Popen(self.argv(), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
         try:
             wait_for(type(self).__name__, self.answers, 60)
         except BaseException:
