@@ -3,6 +3,7 @@
 """Programs that know nothing of firn read migrated files, with the real firn-watch and firnd. $FIRN_TEST_FS is the file
 system."""
 import contextlib
+import mmap
 import os
 import shutil
 import signal
@@ -48,6 +49,11 @@ def waits(p, seconds=0.7):
     except subprocess.TimeoutExpired:
         return True
     return False
+
+
+def shown_tasks(site):
+    tasks = site.firn_json('task', 'list')['payload']
+    return ''.join(site.firn('task', 'show', str(t['task_id'])).stdout for t in tasks)
 
 
 def watch_of(site):
@@ -132,6 +138,32 @@ def test_many_readers_of_one_file_all_get_it(site):
     for r in readers:
         assert r.communicate(timeout=30)[0] == data_of('many')
     assert 1 <= watch_of(site)['recalled'] - before <= 12
+
+
+def test_a_mapping_of_a_migrated_file_has_its_bytes(site):
+    path, = stubs(site, 'mapped')
+    with open(path, 'rb') as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as m:
+        assert m[:] == data_of('mapped')
+
+
+def test_the_queue_tells_which_program_of_which_user_waits(site):
+    path = os.path.join(site.mount, 'asked')
+    with open(path, 'wb') as f:
+        f.write(data_of('asked'))
+    site.assign('pool1', 1)
+    site.firn('file', 'migrate', '-p', 'pool1@lib1', path)
+    drives = [d['id'].split('@')[0] for d in site.firn_json('drive', 'list')['payload']]
+    for d in drives:
+        site.firn('drive', 'unassign', d)
+    try:
+        r = subprocess.Popen(['cat', path], stdout=subprocess.PIPE, user=12345)
+        want = f'cat, process {r.pid} of user 12345'
+        wait_for('the request', lambda: want in shown_tasks(site))
+        assert watch_of(site)['waiting'] == 1 and waits(r)
+    finally:
+        for d in drives:
+            site.firn('drive', 'assign', d)
+    assert r.communicate(timeout=90)[0] == data_of('asked')
 
 
 def test_an_indexer_gets_an_error_at_once_and_nothing_is_recalled(site):
