@@ -80,8 +80,9 @@ static void count_mark(const char *line, uint32_t sdev, struct watch_marks *n)
     const char *of = strstr(line, " sdev:");
     if (of == NULL || (sdev != 0 && strtoul(of + 6, NULL, 16) != sdev))
         return;
+    const char *mask = strstr(of, " mask:");
     n->files += file;
-    n->whole = n->whole || !file;
+    n->whole = n->whole || (!file && mask != NULL && strtoul(mask + 6, NULL, 16) != 0);
 }
 
 struct watch_marks watch_kernel_marks(int group, uint32_t sdev)
@@ -165,8 +166,19 @@ int watch_mark_at(int group, const struct watch_kernel *k, int dirfd, const char
                : -errno;
 }
 
+/*
+ * The mark itself stays, without events. A mark that is taken away lives on while a reader waits
+ * in an event that it had a part in, and until then the kernel lets every reader that meets it go
+ * on: all of the file system, also those of marked files (fanotify_handle_event: "fails if we race
+ * with mark deletion"). Ignoring an event that nobody asks for keeps it.
+ */
 int watch_mark_fs(int group, const struct watch_kernel *k, int fd, bool add, struct err *err)
 {
+    const unsigned keep =
+        FAN_MARK_ADD | FAN_MARK_FILESYSTEM | FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY;
+    int rc = add ? 0 : mark(group, keep, FAN_CLOSE_NOWRITE, fd);
+    if (rc < 0)
+        return err_sys(err, -rc, "an empty mark of a file system");
     return change_mark(group, FAN_MARK_FILESYSTEM, k, fd, add, err);
 }
 

@@ -86,7 +86,8 @@ int watch_mark_file(int group, const struct watch_kernel *k, int fd, bool add, s
 int watch_mark_at(int group, const struct watch_kernel *k, int dirfd, const char *name);
 
 /* The same for the whole file system that fd (a directory of a mount, perhaps detached) lies on.
- * On btrfs all subvolumes are one file system here. */
+ * On btrfs all subvolumes are one file system here. Without add a mark stays that raises no event
+ * (kernel.c says why). */
 int watch_mark_fs(int group, const struct watch_kernel *k, int fd, bool add, struct err *err);
 
 /*

@@ -164,6 +164,34 @@ static void a_mark_of_the_file_system_stops_all_its_readers(void **state)
     assert_false(watch_kernel_marks(G, 0).whole);
 }
 
+static void the_file_system_mark_goes_while_a_reader_waits_and_no_other_slips_through(void **state)
+{
+    (void)state;
+    uint64_t mask = 0;
+    auto_close int dir = open(L.mnt, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    auto_close int marked = make("m1");
+    (void)close(make("m2"));
+    assert_int_equal(watch_mark_file(G, &K, marked, true, &E), 0);
+    assert_int_equal(watch_mark_fs(G, &K, dir, true, &E), 0);
+    pid_t first = start_reader("m2");
+    int waits = next_event(G, &mask);
+    assert_true(waits >= 0);
+    assert_int_equal(watch_mark_fs(G, &K, dir, false, &E), 0);
+    pid_t second = start_reader("m1");
+    answer_next(FAN_OPEN_PERM, EIO);
+    assert_int_equal(outcome(second), EIO);
+    assert_int_equal(watch_answer(G, &K, waits, EIO), 0);
+    (void)close(waits);
+    assert_int_equal(outcome(first), EIO);
+    assert_int_equal(outcome(start_reader("m2")), 0); /* the mark raises nothing any more */
+    assert_int_equal(watch_mark_fs(G, &K, dir, true, &E), 0);
+    pid_t third = start_reader("m2");
+    answer_next(FAN_OPEN_PERM, EIO);
+    assert_int_equal(outcome(third), EIO);
+    assert_int_equal(watch_mark_fs(G, &K, dir, false, &E), 0);
+    assert_int_equal(watch_mark_file(G, &K, marked, false, &E), 0);
+}
+
 static void a_kernel_before_6_14_is_imitated(void **state)
 {
     (void)state;
@@ -312,6 +340,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_reader_is_told_the_error),
         cmocka_unit_test(an_answer_that_nobody_waits_for_is_told),
         cmocka_unit_test(a_mark_of_the_file_system_stops_all_its_readers),
+        cmocka_unit_test(the_file_system_mark_goes_while_a_reader_waits_and_no_other_slips_through),
         cmocka_unit_test(a_kernel_before_6_14_is_imitated),
         cmocka_unit_test(a_group_from_elsewhere_is_known_by_what_it_can),
         cmocka_unit_test(a_dup_is_the_same_group_and_another_is_not),
