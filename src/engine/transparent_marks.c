@@ -59,6 +59,17 @@ static bool mark_all(struct transparent *t, uint64_t front)
     return done;
 }
 
+/* The kernel's count holds the front's canary on each file system too (doc/design/watch.md). */
+static int64_t count_stubs(struct transparent *t)
+{
+    struct link_fs list[FS_MOST];
+    int64_t marks = (int64_t)link_marks(t->link);
+    size_t n = link_filesystems(t->link, list, FS_MOST);
+    for (size_t i = 0; i < n && i < FS_MOST; i++)
+        marks -= list[i].code == 0 && (list[i].flags & WATCH_FS_MOUNTED) != 0 ? 1 : 0;
+    return marks;
+}
+
 void *transparent_marker(void *arg)
 {
     struct transparent *t = arg;
@@ -72,7 +83,7 @@ void *transparent_marker(void *arg)
         t->walk_for = 0;
         (void)pthread_mutex_unlock(&t->lock);
         bool done = mark_all(t, front);
-        atomic_store(&t->stubs, (int64_t)link_marks(t->link));
+        atomic_store(&t->stubs, count_stubs(t));
         (void)pthread_mutex_lock(&t->lock);
         if (done || t->stopping)
             continue;

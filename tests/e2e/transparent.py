@@ -230,6 +230,9 @@ def test_without_firn_watch_readers_wait_and_nothing_is_released(site):
 
 def test_status_counts_marks(site):
     marked(site)
+    known = [p for p in site.states([os.path.join(site.mount, n) for n in os.listdir(site.mount)
+                                     if os.path.isfile(os.path.join(site.mount, n))]).values()]
+    wait_for('the count', lambda: watch_of(site)['stubs'] == known.count('migrated'))
     before = watch_of(site)
     paths = stubs(site, *(f'mark{n}' for n in range(5)))
     w = watch_of(site)
