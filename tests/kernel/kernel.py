@@ -10,11 +10,18 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 import guest  # noqa: E402
 
 KINDS = ('ext4', 'xfs', 'btrfs')
-# What runs on each: a program of the build and its arguments.
+# What runs on each: a script of this folder or a program of the build, and a file system.
 RUNS = {
-    'old': [['tests/unit/watch/test_watch_kernel', k] for k in KINDS] + [['tests/unit/file/test_file', k] for k in KINDS],
+    'old': [['guest_old.py', k] for k in KINDS],
     'new': [['tests/kernel/kernel_guard', k] for k in KINDS],
 }
+
+
+def command(build, run):
+    if run[0].endswith('.py'):
+        here = os.path.dirname(os.path.abspath(__file__))
+        return f'FIRN_TEST_FS={run[1]} /usr/bin/python3 {here}/{run[0]}'
+    return f'{build}/{" ".join(run)}'
 
 
 def main():
@@ -22,7 +29,7 @@ def main():
     build = os.environ['FIRN_BUILD']
     runs = RUNS[name]
     kernel = guest.fetch(name, os.path.join(build, 'kernels'))
-    script = 'uname -r\n' + ''.join(f'echo "run {" ".join(r)}"\n{build}/{" ".join(r)}\necho "ended $?"\n' for r in runs)
+    script = 'uname -r\n' + ''.join(f'echo "run {" ".join(r)}"\n{command(build, r)}\necho "ended $?"\n' for r in runs)
     out, console, status = guest.run(kernel, ['/bin/sh', '-c', script], seconds,
                                      {'FIRN_BUILD': build, 'FIRN_SOURCE': os.environ['FIRN_SOURCE']})
     n = failed = 0
