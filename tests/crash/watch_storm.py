@@ -118,7 +118,8 @@ class Storm:
     def kill_watch(self):
         with open(f'/proc/{self.store.pid}/task/{self.store.pid}/children', encoding='ascii') as f:
             for pid in f.read().split():
-                os.kill(int(pid), signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
 
     def kill_some(self):
         victims = self.rng.choice([['firnd'], ['firnd'], ['firn-watch'], ['firn-watch'], ['firn-s3'], ['firnd', 'firn-watch'],
@@ -136,6 +137,13 @@ class Storm:
 
     # -- threads ------------------------------------------------------------------------------------
     def kill_loop(self):
+        try:
+            self.kill_all_the_time()
+        except BaseException as e:
+            self.bad.append(f'the killer itself: {e!r}')
+            raise
+
+    def kill_all_the_time(self):
         while not self.stop.wait(self.rng.uniform(*PAUSE_S)):
             self.kill_some()
             if self.rng.random() < 0.3:  # long enough to become useful again
