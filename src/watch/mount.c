@@ -229,5 +229,9 @@ int mount_look(const char *path, struct mount_at *out, struct err *err)
         if (read_line(line, sx.stx_mnt_id, out))
             return 0;
     }
-    return err_set(err, -ENOENT, "%s: its mount is not among those of this process", path);
+    if (out->root)
+        return err_set(err, -ENOENT, "%s: its mount is not among those of this process", path);
+    /* On the root of a process that lives in a folder (chroot), whose mount it is not shown. */
+    out->sdev = sx.stx_dev_major << 20 | sx.stx_dev_minor;
+    return 0;
 }

@@ -36,7 +36,8 @@ int mount_detached(const struct front_fs *fs, int *out, struct err *err);
  * a negative code with err set. */
 int mount_attach(int mnt, const char *path, struct err *err);
 
-/* Says what path lies on. Returns 0 or a negative code with err set (-ENOENT: no such path). */
+/* Says what path lies on; type and source stay empty where the process is not shown its mount, as
+ * in a chroot. Returns 0 or a negative code with err set (-ENOENT: no such path). */
 int mount_look(const char *path, struct mount_at *out, struct err *err);
 
 /* Whether device (a path, or UUID=, LABEL=, PARTUUID=, PARTLABEL=) is what source names. */
