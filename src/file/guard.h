@@ -15,9 +15,10 @@
 struct fs;
 
 struct file_guard {
-    /* Puts the mark on the file open as fd (not O_PATH; opened before the mark, so its own use is
-     * never stopped), or takes it away. Adding twice and removing what is not there are no errors.
-     * Returns 0 or a negative code with err set; then nothing is released. Any thread. */
+    /* Puts the mark on the file open as fd (O_PATH will do; a release's is opened before the mark,
+     * so its own use is never stopped), or takes it away. Adding twice and removing what is not
+     * there are no errors. Returns 0 or a negative code with err set; then nothing is released. Any
+     * thread. */
     int (*mark)(void *arg, int fd, bool add, struct err *err);
     /* Whether a descriptor that is opened now stays unhooked, i.e. only marked files are watched,
      * not the whole file system. Else nothing is released: the punch would raise an event, and the

@@ -157,6 +157,22 @@ static void release_free(struct file_release *r)
     free(r);
 }
 
+/* A mark that an earlier stub has left (firnd ended before it took it away) would hook the
+ * descriptor of the release. Never of a stub; O_PATH raises no event. */
+static int drop_old_mark(struct file_release *r, struct err *err)
+{
+    struct file_info i;
+    if (r->fs->guard.mark == NULL)
+        return 0;
+    auto_close int fd = fs_open_id(r->fs, &r->guarded.id, O_PATH, NULL);
+    if (fd < 0)
+        return 0; /* opening it for work says why */
+    int rc = file_inspect(r->fs, fd, &i, err);
+    if (rc == 0 && i.state == FILE_MIGRATED)
+        rc = FILE_IS_MIGRATED;
+    return rc != 0 ? rc : file_guard_mark(r->fs, fd, false, err);
+}
+
 /*
  * The mark comes before the lease: who opened the file before the mark, so that no event will ever
  * stop him, is seen by the lease; who opens it later is stopped. The other order loses those who
@@ -169,14 +185,15 @@ static int begin(struct file_release *r, const struct file_id *id,
     struct file_info i;
     if (!file_guard_ready(r->fs))
         return FILE_IN_USE;
-    int rc = file_open_for_work(r->fs, id, &r->fd, err);
-    if (rc != 0)
-        return rc;
     r->guarded.id = *id;
     r->entered = file_guard_enter(r->fs, &r->guarded);
     if (!r->entered)
         return FILE_IN_USE;
-    rc = file_guard_mark(r->fs, r->fd, true, err);
+    int rc = drop_old_mark(r, err);
+    if (rc == 0)
+        rc = file_open_for_work(r->fs, id, &r->fd, err);
+    if (rc == 0)
+        rc = file_guard_mark(r->fs, r->fd, true, err);
     if (rc == 0)
         rc = file_lease(r->fd, err);
     if (rc == 0)

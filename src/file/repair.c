@@ -5,15 +5,21 @@
 
 #include <fcntl.h>
 
-/* Nobody has the file open: its blocks may go. If somebody has, or the guard cannot have that now,
- * they stay, and only cost space. */
+/*
+ * Nobody has the file open: its blocks may go. If somebody has, they stay, and only cost space.
+ * Under a guard the lease only asks: fd may be younger than the mark, then the punch raises an
+ * event whose own descriptor would wait for the lease. Whoever opens the file after the question is
+ * stopped by the mark until a recall, and none runs before all is repaired.
+ */
 static int finish_release(const struct fs *fs, int fd, const struct file_info *i, struct err *err)
 {
-    int rc = file_guard_ready(fs) ? file_lease(fd, err) : FILE_IN_USE;
+    int rc = file_lease(fd, err);
     if (rc < 0)
         return rc;
     if (rc == FILE_IN_USE)
         return 0;
+    if (fs->guard.mark != NULL)
+        (void)fcntl(fd, F_SETLEASE, F_UNLCK);
     rc = file_punch_all(fd, i->record.size);
     return rc < 0 ? err_sys(err, -rc, "punch the blocks of a migrated file") : 0;
 }

@@ -84,6 +84,23 @@ void front_retire(struct front *f)
     }
 }
 
+bool front_has_older(const struct front *f)
+{
+    for (int i = 1; i < WATCH_GROUPS_MAX; i++) {
+        if (atomic_load(&f->groups[i].fd) != NONE)
+            return true;
+    }
+    return false;
+}
+
+/* The engine must know: what it opens may be hooked by them. */
+static void tell_places(struct front *f)
+{
+    for (size_t i = 0; i < f->cfg.nfs; i++)
+        f->places[i].told = false;
+    front_engine_pump(f);
+}
+
 static bool readers_are_idle(const struct front *f)
 {
     for (int i = 0; i < FRONT_READERS; i++) {
@@ -107,6 +124,7 @@ static void retire_due(struct front *f, int64_t now)
         front_readers_wake(f);
         (void)dup2(f->null, p.fd);
         log_info("the group of an earlier front is closed: all its stubs are in the new one");
+        tell_places(f);
     }
 }
 

@@ -261,6 +261,7 @@ static int send_hello(struct front *f)
 static int send_place(struct front *f, struct front_place *p)
 {
     struct watch_msg m = {.type = WATCH_FS, .flags = p->flags, .code = p->code, .dev = p->dev};
+    m.flags |= front_has_older(f) ? WATCH_FS_OLDER : 0;
     (void)snprintf(m.name, sizeof(m.name), "%s", p->cfg->name);
     int rc = watch_send(f->engine.sock, &m, NULL, 0);
     if (rc == 0)

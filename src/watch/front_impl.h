@@ -200,4 +200,7 @@ void front_drain(struct front *f);
 /* Adopted groups close as soon as nothing waits in them. */
 void front_retire(struct front *f);
 
+/* Whether groups of earlier fronts are still open. */
+bool front_has_older(const struct front *f);
+
 #endif

@@ -451,7 +451,7 @@ bool link_covers(struct link *l, const char *name)
     for (size_t i = 0; i < l->nfs && l->front != 0; i++) {
         if (strcmp(l->fs[i].name, name) == 0)
             return l->fs[i].code != 0 || (l->fs[i].flags & WATCH_FS_MOUNTED) == 0 ||
-                   (l->fs[i].flags & WATCH_FS_COVERED) != 0;
+                   (l->fs[i].flags & (WATCH_FS_COVERED | WATCH_FS_OLDER)) != 0;
     }
     return true;
 }

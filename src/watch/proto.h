@@ -54,6 +54,7 @@ enum watch_type {
 #define WATCH_FS_MOUNTED 1U /* it is there */
 #define WATCH_FS_GATED   2U /* mounted by the front: no moment without a mark */
 #define WATCH_FS_COVERED 4U /* the whole file system carries a mark */
+#define WATCH_FS_OLDER   8U /* marks of an earlier front's group may be there besides */
 
 /* WATCH_EVENT */
 #define WATCH_OP_OPEN   1U /* FAN_OPEN_PERM */

@@ -113,7 +113,7 @@ static void a_release_marks_before_it_takes_the_lease(void **state)
     premigrated("a", &id, &archive);
     assert_int_equal(release(&S, &id, false), 0);
     assert_false(G.lease_seen);
-    assert_int_equal(G.removes, 0);
+    assert_int_equal(G.removes, 1); /* of what an earlier stub may have left, before all else */
     assert_int_equal(marks(), 1);
     assert_int_equal(state_of("a"), FILE_MIGRATED);
 }
@@ -326,6 +326,7 @@ static void a_refill_takes_the_mark_away_after_the_state(void **state)
     (void)state;
     premigrated("a", &id, &archive);
     assert_int_equal(release(&S, &id, false), 0);
+    G.removes = 0;
     atomic_store(&stop, false);
     atomic_store(&own, (int)syscall(SYS_gettid));
     assert_int_equal(pthread_create(&t, NULL, front, NULL), 0);
