@@ -262,7 +262,10 @@ int action_end(struct mdt *m, const struct wire_call *c, int fd, uint64_t conn)
     add_extent(m, q, &c->ext);
     if (q->action == HSMA_ARCHIVE && errval == 0 && q->file != NULL) {
         rc = file_refresh(m, q->file);
-        if (rc != 0 || file_version(q->file) != c->dv) {
+        /* Released when it began and still: what was read may be zeros, if nobody held the reader.
+         */
+        bool released = rc == 0 && (q->file->states & HS_RELEASED) != 0;
+        if (rc != 0 || released || file_version(q->file) != c->dv) {
             errval = rc != 0 ? -rc : EBUSY;
             result = -errval;
             call.hp_flags &= ~(uint32_t)HP_FLAG_RETRY;
