@@ -379,10 +379,11 @@ def in_memory(wanted):
 
 
 def run(a):
-    data_gib = max(a.large, a.files * 16 // 1024) // 1024 + 1
+    chosen = {c.what.split()[0] for c in cases(a)}
+    data_gib = max(a.large if chosen - {'small'} else 0, a.files * 16 // 1024 if 'small' in chosen else 0) // 1024 + 1
     with contextlib.ExitStack() as stack:
         with in_memory((data_gib * 3 + 1) << 30) as memory:
-            kw = {'fs_size': f'{data_gib * 3 + 1}G'} if a.store == 'firn' else {}
+            kw = {'fs_size': f'{data_gib * (a.rounds + 3) + 1}G'} if a.store == 'firn' else {}  # no copy is collected meanwhile
             real = stack.enter_context(store(a.store, **kw))
         print(f'store: {a.store}{" in memory" if memory or a.store == "radosgw" else ""}; {os.cpu_count()} processors; '
               f'firn is {SIDES[a.side].__name__}')
