@@ -136,7 +136,7 @@ class Firnd:
         self.run('migrate', '-p', CLOUD)
 
     def restore(self, paths):
-        return measure_daemon(self.pid, lambda: self.run('recall', '--resident'))
+        return measure_daemon(self.pid, lambda: self.run('recall'))
 
     def forget(self, paths):
         """The files count as changed, so that the next round copies them again."""

@@ -162,10 +162,15 @@ static int open_all(struct sqlite_catalog *c, const char *dir, struct err *err)
     return rc == 0 ? sqlite_writer_start(c, err) : rc;
 }
 
+/* What one change must undo is kept in memory up to this: a change of some hundred jobs touches more
+ * pages than the default of 64 KiB holds, and each went to a temporary file, in two writes. */
+#define UNDO_BYTES (16 << 20)
+
 /* Nobody asks how much memory SQLite has; counting it would cost a lock at each allocation. */
 static void configure(void)
 {
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    (void)sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, UNDO_BYTES);
 }
 
 int sqlite_catalog_open(const char *dir, struct catalog **out, struct err *err)
