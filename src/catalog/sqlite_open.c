@@ -162,8 +162,8 @@ static int open_all(struct sqlite_catalog *c, const char *dir, struct err *err)
     return rc == 0 ? sqlite_writer_start(c, err) : rc;
 }
 
-/* What one change must undo is kept in memory up to this: a change of some hundred jobs touches more
- * pages than the default of 64 KiB holds, and each went to a temporary file, in two writes. */
+/* What one change must undo is kept in memory up to this: a change of some hundred jobs touches
+ * more pages than the default of 64 KiB holds, and each went to a temporary file, in two writes. */
 #define UNDO_BYTES (16 << 20)
 
 /* Nobody asks how much memory SQLite has; counting it would cost a lock at each allocation. */

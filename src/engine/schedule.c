@@ -34,6 +34,7 @@ struct scheduler {
     pthread_mutex_t lock; /* over all below */
     pthread_cond_t changed;
     struct run *runs;
+    unsigned changes; /* of what may be due */
     bool stopping;
     bool has_thread;
     pthread_t thread;
@@ -103,6 +104,7 @@ static void drop_run(struct run *run)
     struct scheduler *s = run->s;
     lock_scope(&s->lock);
     DL_DELETE(s->runs, run);
+    s->changes++;
     (void)pthread_cond_broadcast(&s->changed);
     cJSON_Delete(run->args);
     free(run);
@@ -238,25 +240,34 @@ void schedule_tick(struct scheduler *s)
     catalog_schedules_fini(&list);
 }
 
-/* Seconds to the next minute, in which something may be due. */
-static int64_t pause_s(const struct scheduler *s)
+/* When to look again: the minute behind the one that a look now is about, in which something may be
+ * due. Taken before the look, so that neither its length nor a change meanwhile delays the next. */
+static struct timespec next_look(const struct scheduler *s)
 {
+    struct timespec until;
     int64_t to_minute = 60 - now_s(s) % 60;
-    return to_minute < POLL_S ? to_minute : POLL_S;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += to_minute < POLL_S ? to_minute : POLL_S;
+    return until;
+}
+
+static unsigned changes_of(struct scheduler *s)
+{
+    lock_scope(&s->lock);
+    return s->changes;
 }
 
 static void *clock_main(void *arg)
 {
     struct scheduler *s = arg;
     for (;;) {
+        const struct timespec until = next_look(s);
+        const unsigned seen = changes_of(s);
         schedule_tick(s);
-        struct timespec until;
+        int rc = 0;
         lock_scope(&s->lock);
-        if (s->stopping)
-            return NULL;
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += pause_s(s);
-        (void)pthread_cond_timedwait(&s->changed, &s->lock, &until);
+        while (!s->stopping && s->changes == seen && rc == 0)
+            rc = pthread_cond_timedwait(&s->changed, &s->lock, &until);
         if (s->stopping)
             return NULL;
     }
@@ -453,6 +464,7 @@ static int take_settings(struct scheduler *s, const cJSON *args, struct catalog_
 static void wake(struct scheduler *s)
 {
     lock_scope(&s->lock);
+    s->changes++;
     (void)pthread_cond_broadcast(&s->changed);
 }
 
