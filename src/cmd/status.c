@@ -71,6 +71,15 @@ static void print_stores(const cJSON *list)
     (void)putchar('\n');
 }
 
+static void print_guard(const cJSON *g)
+{
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(g, "active")))
+        (void)printf("Guard:    active, %" PRId64 " refused\n\n", json_int(g, "refused", 0));
+    else
+        (void)puts("Guard:    none; were firn-watch and its kept group both lost, migrated files "
+                   "would read as zeros\n");
+}
+
 static void print_watch(const cJSON *w)
 {
     static const char *const heading[] = {"Watched", "State", "Mounted by", "Problem"};
@@ -87,12 +96,18 @@ static void print_watch(const cJSON *w)
                               gated ? "firn-watch" : "others", json_str(f, "problem", NULL)});
     }
     cmd_table_print(&t, stdout);
+    const cJSON *by = cJSON_GetObjectItemCaseSensitive(w, "denied_by");
     (void)printf("Readers:  events %s, %" PRId64 " wait; %" PRId64 " recalled, %" PRId64
-                 " denied, %" PRId64 " failed\n",
+                 " failed\n",
                  json_str(w, "events", "?"), json_int(w, "waiting", 0), json_int(w, "recalled", 0),
-                 json_int(w, "denied", 0), json_int(w, "failed", 0));
-    (void)printf("Marks:    %" PRId64 " migrated files, %s of memory\n\n", json_int(w, "stubs", 0),
+                 json_int(w, "failed", 0));
+    (void)printf("Denied:   %" PRId64 ": %" PRId64 " by program, %" PRId64 " by user, %" PRId64
+                 " by attribute\n",
+                 json_int(w, "denied", 0), json_int(by, "program", 0), json_int(by, "user", 0),
+                 json_int(by, "attribute", 0));
+    (void)printf("Marks:    %" PRId64 " migrated files, %s of memory\n", json_int(w, "stubs", 0),
                  cmd_human_bytes(json_int(w, "memory_bytes", 0), size));
+    print_guard(cJSON_GetObjectItemCaseSensitive(w, "guard"));
 }
 
 static void print_work(const cJSON *s)

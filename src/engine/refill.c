@@ -14,6 +14,7 @@
 
 #define LEASE_TRIES    40 /* a lease of somebody else goes away by itself */
 #define LEASE_PAUSE_MS 50
+#define DENIED_TRIES   20 /* a front that started anew denies opens that the one before had taken */
 
 struct fill {
     struct recall *r;
@@ -105,16 +106,24 @@ static int fill_file(struct engine *e, struct tier *t, struct fill *f, struct er
     return rc < 0 ? rc : check_data(f, length, err);
 }
 
+/* How often a refill that could not begin is tried. */
+static int tries_after(const struct recall *r, int rc)
+{
+    if (rc == FILE_IN_USE || rc == FILE_BUSY)
+        return LEASE_TRIES;
+    bool watched = strcmp(r->fs->conf->posix_readers, "recall") == 0;
+    return watched && (rc == -EIO || rc == -EPERM) ? DENIED_TRIES : 0;
+}
+
 static int begin_refill(struct recall *r, struct err *err)
 {
     int rc = 0;
-    for (int i = 0; i < LEASE_TRIES; i++) {
+    for (int i = 1;; i++) {
         rc = file_refill_begin(r->fs->fs, &r->id, &r->archive, &r->refill, err);
-        if (rc != FILE_IN_USE && rc != FILE_BUSY)
+        if (i >= tries_after(r, rc))
             return rc;
         (void)nanosleep(&(struct timespec){.tv_nsec = LEASE_PAUSE_MS * 1000000L}, NULL);
     }
-    return rc;
 }
 
 /* The file decides: r ends here. */

@@ -39,16 +39,18 @@ void transparent_free(struct transparent *t);
 
 /* For status: counts since the start. */
 struct transparent_counts {
-    bool attached;     /* a front is there */
-    bool pre_access;   /* kind of events: FAN_PRE_ACCESS too, else FAN_OPEN_PERM alone */
-    uint64_t events;   /* came */
-    uint64_t waiting;  /* programs that wait for a recall now */
-    uint64_t let_go;   /* without a recall: no stub any more, or truncated by the opener */
-    uint64_t recalled; /* let go after one */
-    uint64_t denied;   /* by deny_programs, deny_users, allow_transparent_recall */
-    uint64_t failed;   /* got an error because the recall failed */
-    uint64_t stubs;    /* that carry marks */
-    char problem[256]; /* why stubs could not all be marked; "" */
+    bool attached;             /* a front is there */
+    bool pre_access;           /* kind of events: FAN_PRE_ACCESS too, else FAN_OPEN_PERM alone */
+    uint64_t events;           /* came */
+    uint64_t waiting;          /* programs that wait for a recall now */
+    uint64_t let_go;           /* without a recall: no stub any more, or truncated by the opener */
+    uint64_t recalled;         /* let go after one */
+    uint64_t denied_programs;  /* by recall.deny_programs */
+    uint64_t denied_users;     /* by recall.deny_users */
+    uint64_t denied_attribute; /* by allow_transparent_recall = no, or a full account */
+    uint64_t failed;           /* got an error because the recall failed */
+    uint64_t stubs;            /* that carry marks */
+    char problem[256];         /* why stubs could not all be marked; "" */
 };
 void transparent_counts(struct transparent *t, struct transparent_counts *out);
 

@@ -112,17 +112,18 @@ static void let_truncate(struct transparent *t, struct waiting *w)
 
 /* ---- who asks ---- */
 
-static const char *why_denied(const struct transparent *t, const struct kreader *who)
+/* The counter of the rule that refuses who, NULL when none does. */
+static uint64_t *denied_by(struct transparent *t, const struct kreader *who)
 {
     const struct conf_list *l = &t->e->conf->recall.deny_programs;
     for (size_t i = 0; i < l->count; i++) {
         /* The kernel keeps 15 bytes of a program's name. */
         if (strncmp(l->items[i], who->program, 15) == 0)
-            return "recall.deny_programs";
+            return &t->counts.denied_programs;
     }
     for (size_t i = 0; i < t->n_deny_users; i++) {
         if (t->deny_users[i] == who->uid)
-            return "recall.deny_users";
+            return &t->counts.denied_users;
     }
     return NULL;
 }
@@ -180,7 +181,7 @@ static void recall_refused(struct transparent *t, struct waiting *w, int rc, con
         return;
     }
     if (rc == -EACCES) {
-        finish(t, w, EPERM, &t->counts.denied);
+        finish(t, w, EPERM, &t->counts.denied_attribute);
         return;
     }
     log_warn("%s (pid %d) gets an error: %s", w->who.program, w->who.pid, err->text);
@@ -277,10 +278,11 @@ void transparent_judge(struct transparent *t, struct waiting *w)
         return;
     }
     (void)kreader_of(w->ev.tid, &w->who);
-    const char *why = why_denied(t, &w->who);
-    if (why != NULL) {
-        log_debug("%s (pid %d) is refused by %s", w->who.program, w->who.pid, why);
-        finish(t, w, EPERM, &t->counts.denied);
+    uint64_t *denied = denied_by(t, &w->who);
+    if (denied != NULL) {
+        log_debug("%s (pid %d) is refused by recall.%s", w->who.program, w->who.pid,
+                  denied == &t->counts.denied_users ? "deny_users" : "deny_programs");
+        finish(t, w, EPERM, denied);
         return;
     }
     if (w->ev.fd >= 0) /* a descriptor of ours would be in the way of leases */

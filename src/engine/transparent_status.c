@@ -3,6 +3,7 @@
 #include "engine/transparent_impl.h"
 
 #include "base/mem.h"
+#include "watch/guard.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -67,8 +68,21 @@ static void add_counts(const struct transparent_counts *c, cJSON *o)
     json_add_int(o, "memory_bytes", (int64_t)c->stubs * MARK_BYTES);
     json_add_int(o, "waiting", (int64_t)c->waiting);
     json_add_int(o, "recalled", (int64_t)c->recalled);
-    json_add_int(o, "denied", (int64_t)c->denied);
+    json_add_int(o, "denied",
+                 (int64_t)(c->denied_programs + c->denied_users + c->denied_attribute));
+    cJSON *by = cJSON_AddObjectToObject(o, "denied_by");
+    json_add_int(by, "program", (int64_t)c->denied_programs);
+    json_add_int(by, "user", (int64_t)c->denied_users);
+    json_add_int(by, "attribute", (int64_t)c->denied_attribute);
     json_add_int(o, "failed", (int64_t)c->failed);
+}
+
+static void add_guard(cJSON *o)
+{
+    uint64_t refused = 0;
+    cJSON *g = cJSON_AddObjectToObject(o, "guard");
+    (void)cJSON_AddBoolToObject(g, "active", guard_active(NULL, &refused));
+    json_add_int(g, "refused", (int64_t)refused);
 }
 
 void transparent_status(struct transparent *t, cJSON *status, cJSON *notes)
@@ -83,6 +97,7 @@ void transparent_status(struct transparent *t, cJSON *status, cJSON *notes)
     (void)cJSON_AddBoolToObject(o, "attached", c.attached);
     json_add_str(o, "events", !c.attached ? "none" : c.pre_access ? "open+access" : "open");
     add_counts(&c, o);
+    add_guard(o);
     cJSON *fs = cJSON_AddArrayToObject(o, "filesystems");
     for (size_t i = 0; i < t->e->nfs; i++) {
         if (strcmp(t->e->fs[i].conf->posix_readers, "recall") == 0)

@@ -86,15 +86,21 @@ Needs attention:
 
 def test_status_shows_who_reads_migrated_files():
     watch = {'attached': True, 'events': 'open+access', 'stubs': 1000, 'memory_bytes': 1370000, 'waiting': 2, 'recalled': 40,
-             'denied': 3, 'failed': 1, 'filesystems': [{'name': 'fs1', 'state': 'covered', 'gated': True, 'problem': ''}]}
+             'denied': 3, 'denied_by': {'program': 2, 'user': 1, 'attribute': 0}, 'failed': 1, 'guard': {'active': True, 'refused': 7},
+             'filesystems': [{'name': 'fs1', 'state': 'covered', 'gated': True, 'problem': ''}]}
     with Fake({'status': [{**STATUS, 'watch': watch}]}) as f:
         text = f.run('status').stdout
         assert '''
 Watched  State    Mounted by  Problem
 fs1      covered  firn-watch  -
-Readers:  events open+access, 2 wait; 40 recalled, 3 denied, 1 failed
+Readers:  events open+access, 2 wait; 40 recalled, 1 failed
+Denied:   3: 2 by program, 1 by user, 0 by attribute
 Marks:    1000 migrated files, 1.3 MiB of memory
+Guard:    active, 7 refused
 ''' in text, text
+    watch['guard'] = {'active': False, 'refused': 0}
+    with Fake({'status': [{**STATUS, 'watch': watch}]}) as f:
+        assert 'Guard:    none; were firn-watch' in f.run('status').stdout
 
 
 ACCOUNT = {'name': 'user1', 'uid': 1001, 'gid': 1002, 'access_key': 'AK', 'secret_key': 'SK', 'access_key2': None, 'enabled': True,
