@@ -77,12 +77,23 @@ static void add_counts(const struct transparent_counts *c, cJSON *o)
     json_add_int(o, "failed", (int64_t)c->failed);
 }
 
-static void add_guard(cJSON *o)
+static bool add_guard(cJSON *o)
 {
     uint64_t refused = 0;
+    bool active = guard_active(NULL, &refused);
     cJSON *g = cJSON_AddObjectToObject(o, "guard");
-    (void)cJSON_AddBoolToObject(g, "active", guard_active(NULL, &refused));
+    (void)cJSON_AddBoolToObject(g, "active", active);
     json_add_int(g, "refused", (int64_t)refused);
+    return active;
+}
+
+/* A snapshot of a stub is another inode, which carries no mark. */
+static void note_snapshots(const struct efs *fs, cJSON *notes)
+{
+    if (fs->fs != NULL && fs_kind(fs->fs) == FS_BTRFS)
+        note(notes, xasprintf("file system %s: there is no guard here, so a snapshot taken of "
+                              "migrated files reads as zeros; recall what a snapshot is to hold",
+                              fs->conf->name));
 }
 
 void transparent_status(struct transparent *t, cJSON *status, cJSON *notes)
@@ -97,12 +108,15 @@ void transparent_status(struct transparent *t, cJSON *status, cJSON *notes)
     (void)cJSON_AddBoolToObject(o, "attached", c.attached);
     json_add_str(o, "events", !c.attached ? "none" : c.pre_access ? "open+access" : "open");
     add_counts(&c, o);
-    add_guard(o);
+    bool guarded = add_guard(o);
     cJSON *fs = cJSON_AddArrayToObject(o, "filesystems");
     for (size_t i = 0; i < t->e->nfs; i++) {
-        if (strcmp(t->e->fs[i].conf->posix_readers, "recall") == 0)
-            add_fs(&t->e->fs[i], told(list, n < FS_MOST ? n : FS_MOST, t->e->fs[i].conf->name),
-                   c.attached, fs, notes);
+        const struct efs *f = &t->e->fs[i];
+        if (strcmp(f->conf->posix_readers, "recall") != 0)
+            continue;
+        add_fs(f, told(list, n < FS_MOST ? n : FS_MOST, f->conf->name), c.attached, fs, notes);
+        if (!guarded)
+            note_snapshots(f, notes);
     }
     if (!c.attached)
         note(notes,

@@ -241,4 +241,10 @@ def test_status_counts_marks(site):
     assert watch_of(site)['stubs'] == before['stubs'] + 4
 
 
+def test_status_tells_of_the_guard_and_of_snapshots_without_it(site):
+    guard = watch_of(site)['guard']
+    assert guard['refused'] == 0 or guard['active'], guard
+    assert ('a snapshot taken of migrated files' in attention(site)) == (FS == 'btrfs' and not guard['active'])
+
+
 tap.main(globals(), setup)
