@@ -297,8 +297,10 @@ int tier_posix_open(const char *root, const char *format, struct tier **out, str
     auto_close int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return err_sys(err, errno, "archive directory %s", root);
-    /* Without it nothing tells a copy from the one that replaced it. */
-    if (fsetxattr(fd, ID_XATTR, "", 0, 0) != 0 || fremovexattr(fd, ID_XATTR) != 0)
+    /* Without it nothing tells a copy from the one that replaced it. Another who opens the archive
+     * at this moment may have removed the trial. */
+    if (fsetxattr(fd, ID_XATTR, "", 0, 0) != 0 ||
+        (fremovexattr(fd, ID_XATTR) != 0 && errno != ENODATA))
         return err_sys(err, errno, "archive directory %s: user attributes", root);
     struct posix_tier *p = xzalloc(sizeof(*p));
     *p = (struct posix_tier){.root = xstrdup(root), .fd = take_fd(fd), .v1 = v1, .put_fd = -1};

@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -201,6 +203,33 @@ static void another_format_or_a_missing_root_is_named(void **state)
     assert_null(t);
 }
 
+#define OPENERS 4
+#define OPENS   300
+
+static void *open_often(void *root)
+{
+    intptr_t refused = 0;
+    for (int i = 0; i < OPENS; i++) {
+        struct tier *t = NULL;
+        refused += tier_posix_open(root, "v2", &t, NULL) != 0 ? 1 : 0;
+        tier_free(t);
+    }
+    return (void *)refused;
+}
+
+static void many_may_open_it_at_once(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t threads[OPENERS];
+    for (int i = 0; i < OPENERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, open_often, f->root), 0);
+    for (int i = 0; i < OPENERS; i++) {
+        void *refused = NULL;
+        assert_int_equal(pthread_join(threads[i], &refused), 0);
+        assert_null(refused);
+    }
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -213,6 +242,7 @@ int main(void)
         T(a_place_outside_the_archive_is_no_copy),
         T(what_names_no_fid_is_refused),
         T(another_format_or_a_missing_root_is_named),
+        T(many_may_open_it_at_once),
     };
 #undef T
     cmocka_set_message_output(CM_OUTPUT_TAP);
