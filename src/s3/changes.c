@@ -45,7 +45,8 @@ struct s3_changes {
     size_t bytes;
     int64_t dropped_ns; /* when the first that found no room came; 0: none */
     bool stopping;
-    bool away; /* the last call failed */
+    bool known; /* firnd has said whether it wants to know */
+    bool away;  /* the last call failed */
     pthread_t thread;
 };
 
@@ -164,9 +165,10 @@ static void heard(struct s3_changes *c, const cJSON *answer, int64_t dropped_ns)
     c->away = false;
     if (c->dropped_ns == dropped_ns)
         c->dropped_ns = 0;
-    if (wanted != s3_changes_wanted(c))
+    if (wanted != (c->known && s3_changes_wanted(c)))
         log_info("changes of tags, metadata and class are %s",
                  wanted ? "told to firnd" : "not told");
+    c->known = true;
     atomic_store_explicit(&c->wanted, wanted, memory_order_relaxed);
     if (!wanted)
         drop_all_locked(c);
@@ -187,7 +189,7 @@ static bool send_some(struct s3_changes *c, bool bye)
         heard(c, answer, dropped_ns);
         return true;
     }
-    if (!c->away && s3_changes_wanted(c))
+    if (!c->away && c->known && s3_changes_wanted(c))
         log_warn("%s; changed objects are told later", err.text);
     c->away = true;
     return false;
@@ -236,6 +238,7 @@ int s3_changes_new(struct ctl_pool *pool, struct s3_changes **out, struct err *e
     struct uuid id = uuid_new();
     pthread_condattr_t attr;
     c->pool = pool;
+    atomic_init(&c->wanted, true); /* till firnd says; what comes before is not to be lost */
     uuid_format(&id, c->id);
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

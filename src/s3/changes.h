@@ -2,8 +2,8 @@
 /*
  * Tells firnd which objects got other tags, metadata or another class, so that its policies look at
  * them at once: a bounded queue and one thread that sends it. firnd's answer says whether any
- * policy wants to know; until then nothing is queued. What firnd cannot be told, it finds;
- * doc/design/policy-events.md. Any thread.
+ * policy wants to know; until its first answer all changes are queued. What firnd cannot be told,
+ * it finds; doc/design/policy-events.md. Any thread.
  */
 #ifndef S3_CHANGES_H
 #define S3_CHANGES_H
@@ -28,7 +28,7 @@ void s3_changes_free(struct s3_changes *c);
  * Never waits for firnd. c may be NULL: nothing happens. */
 void s3_changes_add(struct s3_changes *c, const char *bucket_path, const char *key);
 
-/* Whether firnd wants to know of changes. */
+/* Whether firnd wants to know of changes, or has not been asked yet. */
 bool s3_changes_wanted(const struct s3_changes *c);
 
 #endif
