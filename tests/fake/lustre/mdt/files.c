@@ -54,6 +54,13 @@ static struct lu_fid new_fid(struct mdt *m)
     return (struct lu_fid){m->next_seq, m->next_oid++, 0};
 }
 
+/* What of a key is hashed and compared when its handle has n bytes. */
+static unsigned key_len(unsigned n)
+{
+    return (unsigned)offsetof(struct mdt_file, key.bytes) -
+           (unsigned)offsetof(struct mdt_file, key) + n;
+}
+
 static struct mdt_file *enter(struct mdt *m, const union handle *h, const struct stat *st)
 {
     struct mdt_file *f = xzalloc(sizeof *f);
@@ -65,7 +72,7 @@ static struct mdt_file *enter(struct mdt *m, const union handle *h, const struct
     f->mtime_ns = mtime_of(st);
     f->size = st->st_size;
     HASH_ADD(by_fid, m->files_by_fid, fid, sizeof f->fid, f);
-    HASH_ADD(by_key, m->files_by_key, key, sizeof f->key, f);
+    HASH_ADD(by_key, m->files_by_key, key, key_len(f->handle_bytes), f);
     return f;
 }
 
@@ -81,7 +88,7 @@ struct mdt_file *file_by_fd(struct mdt *m, int fd)
     }
     struct mdt_file probe = {.key = {.type = h.h.handle_type}}, *f = NULL;
     memcpy(probe.key.bytes, h.h.f_handle, h.h.handle_bytes);
-    HASH_FIND(by_key, m->files_by_key, &probe.key, sizeof probe.key, f);
+    HASH_FIND(by_key, m->files_by_key, &probe.key, key_len(h.h.handle_bytes), f);
     f = f != NULL ? f : enter(m, &h, &st);
     if (f->name == NULL && st.st_nlink > 0)
         file_learn_name(m, f, fd);

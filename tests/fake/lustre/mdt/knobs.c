@@ -101,6 +101,7 @@ int knobs_set(struct mdt *m, const char *name, const cJSON *value)
         else
             return -EINVAL;
         m->want_pass = true;
+        m->time_out_ms = 0;
         return m->set.kernel_reads ? watch_start(m) : 0;
     }
     return -EINVAL;

@@ -177,7 +177,9 @@ struct mdt {
     struct mdt_file *files_by_fid, *files_by_key;
     struct mdt_req *reqs, *waiting, *active, *finished;
     int64_t waiting_count, active_count, waiting_urgent; /* urgent: restores and cancels */
-    int64_t live_max; /* waiting and active ones at once, at most */
+    int64_t waiting_cancels;
+    int64_t time_out_ms; /* no active one can time out before; 0: not known */
+    int64_t live_max;    /* waiting and active ones at once, at most */
     struct mdt_agent *agents;
     struct mdt_conn *conns;
     struct mdt_waiter *waiters;

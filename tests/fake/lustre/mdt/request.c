@@ -54,6 +54,14 @@ static bool urgent(const struct mdt_req *q)
     return q->action == HSMA_RESTORE || q->action == HSMA_CANCEL;
 }
 
+/* Counts q in (1) or out (-1) of those that wait. */
+static void count_waiting(struct mdt *m, const struct mdt_req *q, int n)
+{
+    m->waiting_count += n;
+    m->waiting_urgent += urgent(q) ? n : 0;
+    m->waiting_cancels += q->action == HSMA_CANCEL ? n : 0;
+}
+
 void request_wait(struct mdt *m, struct mdt_req *q)
 {
     if (q->running) {
@@ -64,16 +72,14 @@ void request_wait(struct mdt *m, struct mdt_req *q)
     q->status = MDT_WAITING;
     q->canceled = false;
     DL_APPEND(m->waiting, q);
-    m->waiting_count++;
-    m->waiting_urgent += urgent(q);
+    count_waiting(m, q, 1);
     m->want_pass = true;
 }
 
 void request_start(struct mdt *m, struct mdt_req *q, const char *client)
 {
     DL_DELETE(m->waiting, q);
-    m->waiting_count--;
-    m->waiting_urgent -= urgent(q);
+    count_waiting(m, q, -1);
     DL_APPEND(m->active, q);
     m->active_count++;
     q->running = true;
@@ -92,8 +98,7 @@ void request_finish(struct mdt *m, struct mdt_req *q, enum mdt_status status, in
         q->max_gap_ms = gap > q->max_gap_ms ? gap : q->max_gap_ms;
     } else if (q->status == MDT_WAITING) {
         DL_DELETE(m->waiting, q);
-        m->waiting_count--;
-        m->waiting_urgent -= urgent(q);
+        count_waiting(m, q, -1);
     }
     q->running = false;
     q->status = status;

@@ -122,7 +122,7 @@ static void pass(struct mdt *m)
             continue;
         }
         bool full = m->active_count >= m->set.max_requests;
-        if (full && m->waiting_urgent == 0)
+        if (full && (m->waiting_urgent == 0 || (forced && m->waiting_cancels == 0)))
             break;
         if (full && (forced || q->action != HSMA_RESTORE))
             continue;
@@ -132,18 +132,25 @@ static void pass(struct mdt *m)
     flush(m, &b);
 }
 
-/* A request without progress for too long is given up; whoever runs it is not told. */
+/* A request without progress for too long is given up; whoever runs it is not told. Progress only
+ * moves a limit on, so nothing can be due before the earliest that a look has found. */
 static void time_out(struct mdt *m)
 {
-    int64_t limit = mdt_now_ms() - m->set.timeout_ms;
+    int64_t now = mdt_now_ms(), limit = now - m->set.timeout_ms;
+    int64_t earliest = now;
     struct mdt_req *q, *tmp;
+    if (now < m->time_out_ms)
+        return;
     DL_FOREACH_SAFE(m->active, q, tmp)
     {
-        if (q->updated_ms >= limit || q->swapping)
+        if (q->updated_ms >= limit || q->swapping) {
+            earliest = q->updated_ms < earliest ? q->updated_ms : earliest;
             continue;
+        }
         knobs_count(m, "timed_out", 1);
         action_fail(m, q, MDT_CANCELED, ETIMEDOUT);
     }
+    m->time_out_ms = earliest + m->set.timeout_ms;
 }
 
 int64_t schedule_run(struct mdt *m)
