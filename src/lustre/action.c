@@ -72,6 +72,12 @@ bool action_replayed(const struct action *a, struct uuid *old_id, struct uuid *n
     return e->replayed;
 }
 
+struct uuid action_new_id(const struct action *a)
+{
+    const struct journal_entry *e = a->entry;
+    return e->phase == JOURNAL_PLANNED ? e->new_id : uuid_new();
+}
+
 int action_fd(const struct action *a)
 {
     return a->fd;

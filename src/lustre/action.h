@@ -39,6 +39,10 @@ const void *action_hint(const struct action *a, size_t *len);
  * the archive ids journaled last time, zero when none was. */
 bool action_replayed(const struct action *a, struct uuid *old_id, struct uuid *new_id);
 
+/* The archive id that the journal holds ready for an archive: action_journal with it and no old one
+ * does not wait. A new one when there is none. */
+struct uuid action_new_id(const struct action *a);
+
 /*
  * Tells the coordinator that work begins. For a restore mdt_idx and open_flags as of
  * llapi_hsm_action_begin, else -1 and 0. Returns 0, or a negative code with err; after a failure

@@ -401,7 +401,7 @@ static int prepare(struct job *j)
 int mover_archive(struct mover_lane *l, struct action *a)
 {
     struct job j = {.l = l, .a = a, .fid = action_item(a)->fid, .fd = -1};
-    j.copy.id = uuid_new();
+    j.copy.id = action_new_id(a);
     int rc = prepare(&j);
     if (rc == 0)
         rc = action_journal(a, &j.copy.id, j.has_old ? &j.old_id : NULL, &j.err);

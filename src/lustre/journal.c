@@ -18,6 +18,7 @@
 #define FILE_MAX    ((size_t)1 << 31)
 #define KEEP_BYTES  (1 << 20) /* a smaller file is not worth writing anew */
 #define KEEP_FACTOR 4         /* more than so many times what is open is */
+#define PUSH_BYTES  4096      /* of ends that wait for a push, at most */
 
 /* Who waits for the sync that is under way. */
 struct sync_waiter {
@@ -62,6 +63,7 @@ struct loading {
     struct journal_entry **entries;
     size_t n, cap;
     uint64_t last_id;
+    bool same_boot;
 };
 
 static struct journal_entry **find(const struct loading *l, uint64_t id)
@@ -110,7 +112,10 @@ static void load_record(void *arg, const struct journal_record *r)
     struct journal_entry **at = find(l, r->id);
     if (at == NULL)
         return;
-    if (r->type == JOURNAL_IDS) {
+    if (r->type == JOURNAL_PLAN) {
+        (*at)->phase = l->same_boot ? JOURNAL_PLANNED : JOURNAL_WRITING;
+        (*at)->new_id = r->new_id;
+    } else if (r->type == JOURNAL_IDS) {
         (*at)->phase = JOURNAL_WRITING;
         (*at)->new_id = r->new_id;
         (*at)->old_id = r->old_id;
@@ -158,6 +163,7 @@ static int load(struct journal *j, struct err *err)
     }
     if (rc != 0)
         return rc;
+    l.same_boot = journal_same_boot(data, len);
     int64_t n = journal_scan(data, len, load_record, &l, &damaged);
     if (n < 0 || damaged > 0) {
         log_err("journal %s is damaged (%llu bytes between records): what can be read of it is "
@@ -382,18 +388,47 @@ int journal_commit(struct journal *j, const struct journal_entry *e, struct err 
     return commit_unlock(j, e->end, err);
 }
 
-int journal_ids(struct journal *j, struct journal_entry *e, const struct uuid *new_id,
-                const struct uuid *old_id, struct err *err)
+static void record_ids_locked(struct journal *j, struct journal_entry *e)
 {
-    (void)pthread_mutex_lock(&j->lock);
     size_t before = j->pending.len;
-    e->phase = JOURNAL_WRITING;
-    e->new_id = new_id != NULL ? *new_id : (struct uuid){{0}};
-    e->old_id = old_id != NULL ? *old_id : (struct uuid){{0}};
     journal_put_ids(&j->pending, e);
     j->appended += j->pending.len - before;
     e->end = j->appended;
-    return commit_unlock(j, e->end, err);
+}
+
+void journal_plan(struct journal *j, struct journal_entry *e, const struct uuid *new_id)
+{
+    lock_scope(&j->lock);
+    e->phase = JOURNAL_PLANNED;
+    e->new_id = *new_id;
+    record_ids_locked(j, e);
+}
+
+static bool same_id(const struct uuid *a, const struct uuid *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+int journal_ids(struct journal *j, struct journal_entry *e, const struct uuid *new_id,
+                const struct uuid *old_id, struct err *err)
+{
+    static const struct uuid none;
+    new_id = new_id != NULL ? new_id : &none;
+    old_id = old_id != NULL ? old_id : &none;
+    (void)pthread_mutex_lock(&j->lock);
+    uint64_t end = e->end;
+    bool planned = e->phase == JOURNAL_PLANNED && same_id(&e->new_id, new_id) &&
+                   same_id(&none, old_id) && end <= j->synced;
+    e->phase = JOURNAL_WRITING;
+    e->new_id = *new_id;
+    e->old_id = *old_id;
+    record_ids_locked(j, e);
+    if (!planned)
+        return commit_unlock(j, e->end, err);
+    e->end = end;
+    int rc = push_locked(j, err);
+    (void)pthread_mutex_unlock(&j->lock);
+    return rc;
 }
 
 void journal_done(struct journal *j, struct journal_entry *e)
@@ -408,6 +443,8 @@ void journal_done(struct journal *j, struct journal_entry *e)
     entry_free(e);
     if (j->fd < 0)
         buf_reset(&j->pending);
+    else if (j->pending.len >= PUSH_BYTES)
+        (void)push_locked(j, NULL); /* what is not taken stays pending, and journal_keep tells */
 }
 
 /* ---- keeping ---- */

@@ -5,12 +5,13 @@
  * fdatasync. Any thread.
  *
  * File (machine byte order, which the mark shows): 32 bytes "firnhsmj", u32 version 1, u32 mark
- * 0x01020304, 16 zero bytes; then records of u32 magic 0x4A4E5246, u32 len (of the record, this
- * head included), u32 type, u32 CRC-32C (of all its bytes, these four as zeros), u64 id; and
- * type 1 ITEM: u64 list flags, u32 archive id, u32 0, the item as received (its len bytes);
- * type 2 IDS: the archive id about to be written, the one that it replaces (16 bytes each, zeros:
- * none);
- * type 3 DONE: nothing; the action with this id has ended.
+ * 0x01020304, 16 bytes the kernel's boot id (zeros: not known); then records of u32 magic
+ * 0x4A4E5246, u32 len (of the record, this head included), u32 type, u32 CRC-32C (of all its bytes,
+ * these four as zeros), u64 id; and type 1 ITEM: u64 list flags, u32 archive id, u32 0, the item as
+ * received (its len bytes); type 2 IDS: the archive id about to be written, the one that it
+ * replaces (16 bytes each, zeros: none); type 3 DONE: nothing; the action with this id has ended;
+ * type 4 PLAN: the archive id (16 bytes) that IDS will name. IDS that follows a PLAN is handed to
+ * the kernel, not synced: it outlives the process. In a file of another boot PLAN counts as IDS.
  */
 #ifndef LUSTRE_JOURNAL_H
 #define LUSTRE_JOURNAL_H
@@ -29,6 +30,7 @@ struct journal;
 /* How far an action had come, as far as the journal must know. */
 enum journal_phase {
     JOURNAL_RECEIVED, /* nothing has been done, or what was done leaves no trace in the tier */
+    JOURNAL_PLANNED,  /* that, but new_id is on the disk already, or will be with the next commit */
     JOURNAL_WRITING,  /* new_id may be in the tier */
 };
 
@@ -63,6 +65,10 @@ void journal_close(struct journal *j);
 struct journal_entry *journal_add(struct journal *j, struct hsm_action_item *item, uint64_t flags,
                                   uint32_t archive_id);
 
+/* Records new_id as the archive id that e, just added, will write: it goes to the disk with what
+ * was received. */
+void journal_plan(struct journal *j, struct journal_entry *e, const struct uuid *new_id);
+
 /* Hands what was added to the kernel: it then outlives this process, not yet the machine. Returns 0
  * or a negative code; what could not be written is tried again with the next call. */
 int journal_push(struct journal *j, struct err *err);
@@ -70,8 +76,8 @@ int journal_push(struct journal *j, struct err *err);
 /* Waits until all that was recorded of e is on the disk. Returns 0 or a negative code. */
 int journal_commit(struct journal *j, const struct journal_entry *e, struct err *err);
 
-/* Records the archive ids (each may be NULL: none) and commits them. Returns 0 or a negative code.
- */
+/* Records the archive ids (each may be NULL: none) and commits them; what was planned and committed
+ * is on the disk, and so that is not waited for. Returns 0 or a negative code. */
 int journal_ids(struct journal *j, struct journal_entry *e, const struct uuid *new_id,
                 const struct uuid *old_id, struct err *err);
 
@@ -99,9 +105,9 @@ struct journal_record {
     uint32_t archive_id;
     const struct hsm_action_item *item; /* ITEM; may be unaligned */
     size_t item_len;
-    struct uuid new_id, old_id; /* IDS */
+    struct uuid new_id, old_id; /* IDS; PLAN: new_id */
 };
-enum { JOURNAL_ITEM = 1, JOURNAL_IDS = 2, JOURNAL_DONE = 3 };
+enum { JOURNAL_ITEM = 1, JOURNAL_IDS = 2, JOURNAL_DONE = 3, JOURNAL_PLAN = 4 };
 
 /*
  * Calls fn for each whole record of the size bytes of a file. *damaged (may be NULL) tells how many

@@ -2,21 +2,22 @@
 /* The bytes of the journal's file: records out, records in. */
 #include "lustre/journal_impl.h"
 
+#include "base/cleanup.h"
 #include "base/mem.h"
 #include "codec/crc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RECORD_MAGIC 0x4A4E5246U
 #define RECORD_MAX   (HAL_BYTES_MAX + 256) /* an item cannot be larger than a message */
 
-static const char file_magic[8] = {'f', 'i', 'r', 'n', 'h', 's', 'm', 'j'};
-
 struct file_head {
     char magic[8];
     uint32_t version, mark;
-    uint8_t zero[16];
+    struct uuid boot;
 };
 _Static_assert(sizeof(struct file_head) == 32, "file_head");
 
@@ -32,11 +33,37 @@ struct item_head {
 };
 _Static_assert(sizeof(struct item_head) == 16, "item_head");
 
-static const struct file_head head = {{'f', 'i', 'r', 'n', 'h', 's', 'm', 'j'}, 1, 0x01020304, {0}};
+static const struct file_head head = {
+    {'f', 'i', 'r', 'n', 'h', 's', 'm', 'j'}, 1, 0x01020304, {{0}}};
+
+/* Which boot of the machine this is; zeros when that is not told. */
+static struct uuid this_boot(void)
+{
+    char text[UUID_TEXT] = "";
+    struct uuid boot = {{0}};
+    auto_close int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, text, sizeof(text) - 1) != (ssize_t)sizeof(text) - 1 ||
+        uuid_parse(text, &boot) != 0)
+        boot = (struct uuid){{0}};
+    return boot;
+}
 
 void journal_put_head(struct buf *b)
 {
-    buf_add(b, &head, sizeof(head));
+    struct file_head h = head;
+    h.boot = this_boot();
+    buf_add(b, &h, sizeof(h));
+}
+
+bool journal_same_boot(const void *data, size_t size)
+{
+    struct file_head h;
+    const struct uuid boot = this_boot();
+    if (size < sizeof(h))
+        return false;
+    memcpy(&h, data, sizeof(h));
+    return memcmp(&h.boot, &boot, sizeof(boot)) == 0 &&
+           memcmp(&h.boot, &head.boot, sizeof(boot)) != 0;
 }
 
 static uint32_t sum(const struct record_head *h, const void *body, size_t n)
@@ -58,7 +85,10 @@ static void put_record(struct buf *b, uint32_t type, uint64_t id, const void *bo
 void journal_put_ids(struct buf *b, const struct journal_entry *e)
 {
     const struct uuid ids[2] = {e->new_id, e->old_id};
-    put_record(b, JOURNAL_IDS, e->id, ids, sizeof(ids));
+    if (e->phase == JOURNAL_WRITING)
+        put_record(b, JOURNAL_IDS, e->id, ids, sizeof(ids));
+    else if (e->phase == JOURNAL_PLANNED)
+        put_record(b, JOURNAL_PLAN, e->id, ids, sizeof(ids[0]));
 }
 
 void journal_put_entry(struct buf *b, const struct journal_entry *e)
@@ -68,8 +98,7 @@ void journal_put_entry(struct buf *b, const struct journal_entry *e)
     buf_add(&body, &ih, sizeof(ih));
     buf_add(&body, e->item, e->item->len);
     put_record(b, JOURNAL_ITEM, e->id, body.data, body.len);
-    if (e->phase == JOURNAL_WRITING)
-        journal_put_ids(b, e);
+    journal_put_ids(b, e);
 }
 
 void journal_put_done(struct buf *b, uint64_t id)
@@ -98,6 +127,11 @@ static bool read_body(struct journal_record *r, const char *body, size_t n)
             return false;
         memcpy(&r->new_id, body, sizeof(r->new_id));
         memcpy(&r->old_id, body + sizeof(r->new_id), sizeof(r->old_id));
+        return true;
+    case JOURNAL_PLAN:
+        if (n != sizeof(struct uuid))
+            return false;
+        memcpy(&r->new_id, body, sizeof(r->new_id));
         return true;
     case JOURNAL_DONE:
         return n == 0;
@@ -128,8 +162,7 @@ int64_t journal_scan(const void *data, size_t size,
     const char *p = data;
     int64_t n = 0;
     uint64_t bad = 0, lost = 0;
-    if (size < sizeof(head) || memcmp(p, file_magic, sizeof(file_magic)) != 0 ||
-        memcmp(p, &head, sizeof(head)) != 0)
+    if (size < sizeof(head) || memcmp(p, &head, offsetof(struct file_head, boot)) != 0)
         return -EINVAL;
     for (size_t at = sizeof(head); at < size;) {
         struct journal_record r;

@@ -11,10 +11,14 @@
 /* Appends the head of a file. */
 void journal_put_head(struct buf *b);
 
-/* Appends e's ITEM record, and an IDS record when it has ids. */
+/* Whether the file with these bytes was begun since the machine was booted: all that was handed to
+ * the kernel is in it then. */
+bool journal_same_boot(const void *data, size_t size);
+
+/* Appends e's ITEM record, and its IDS or PLAN record when it has ids. */
 void journal_put_entry(struct buf *b, const struct journal_entry *e);
 
-/* Appends e's IDS record. */
+/* Appends e's IDS record when it is writing, its PLAN record when that is planned, else nothing. */
 void journal_put_ids(struct buf *b, const struct journal_entry *e);
 
 /* Appends the DONE record of id. */

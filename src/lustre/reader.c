@@ -76,6 +76,10 @@ static void take_batch(struct copytool *ct, const struct batch *b)
         entries[i] = is_cancel
                          ? NULL
                          : journal_add(ct->journal, b->items[i], b->head.flags, b->head.archive_id);
+        if (b->items[i]->action == HSMA_ARCHIVE) {
+            const struct uuid id = uuid_new();
+            journal_plan(ct->journal, entries[i], &id);
+        }
     }
     if (journal_push(ct->journal, &e) != 0)
         log_err("%s; actions are refused until it can be written", e.text);

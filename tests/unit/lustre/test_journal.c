@@ -137,6 +137,54 @@ static void pushed_actions_outlive_the_process_without_a_commit(void **state)
     journal_close(killed);
 }
 
+static void a_plan_says_writing_only_once_its_ids_were_pushed(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    const struct uuid one = uuid_new(), two = uuid_new();
+    struct journal *killed = reopen();
+    struct journal_entry *a = journal_add(killed, item(1, ""), 0, 0);
+    struct journal_entry *b = journal_add(killed, item(2, ""), 0, 0);
+    journal_plan(killed, a, &one);
+    journal_plan(killed, b, &two);
+    assert_int_equal(journal_commit(killed, b, &e), 0);
+    assert_int_equal(journal_ids(killed, b, &two, NULL, &e), 0);
+    struct journal *j = reopen();
+    size_t n = 0;
+    auto_free struct journal_entry **all = journal_entries(j, &n);
+    assert_int_equal(n, 2);
+    assert_int_equal(all[0]->phase, JOURNAL_PLANNED);
+    assert_memory_equal(&all[0]->new_id, &one, sizeof(one));
+    assert_int_equal(all[1]->phase, JOURNAL_WRITING);
+    assert_memory_equal(&all[1]->new_id, &two, sizeof(two));
+    journal_close(j);
+    journal_close(killed);
+}
+
+/* After a loss of power what was not synced may be missing: the plan alone says that there may be a
+ * copy. */
+static void a_plan_of_another_boot_says_writing(void **state)
+{
+    (void)state;
+    const struct uuid id = uuid_new();
+    struct journal *j = reopen();
+    journal_plan(j, journal_add(j, item(1, ""), 0, 0), &id);
+    journal_close(j);
+    size_t len = 0;
+    auto_free char *data = read_back(&len);
+    data[HEAD_BYTES - 1] ^= 1;
+    write_over(data, len);
+    for (int i = 0; i < 2; i++) { /* the file of this boot says so too */
+        j = reopen();
+        size_t n = 0;
+        auto_free struct journal_entry **all = journal_entries(j, &n);
+        assert_int_equal(n, 1);
+        assert_int_equal(all[0]->phase, JOURNAL_WRITING);
+        assert_memory_equal(&all[0]->new_id, &id, sizeof(id));
+        journal_close(j);
+    }
+}
+
 /* Cut at every byte: what was whole before is there, the rest is not, and nothing is "damaged". */
 static void a_tail_torn_anywhere_costs_only_what_is_torn(void **state)
 {
@@ -273,6 +321,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(open_actions_come_back_and_ended_ones_do_not, begin),
         cmocka_unit_test_setup(pushed_actions_outlive_the_process_without_a_commit, begin),
+        cmocka_unit_test_setup(a_plan_says_writing_only_once_its_ids_were_pushed, begin),
+        cmocka_unit_test_setup(a_plan_of_another_boot_says_writing, begin),
         cmocka_unit_test_setup(a_tail_torn_anywhere_costs_only_what_is_torn, begin),
         cmocka_unit_test_setup(damage_in_the_middle_costs_one_record_and_is_kept, begin),
         cmocka_unit_test_setup(a_file_that_is_no_journal_is_kept_and_begun_anew, begin),
