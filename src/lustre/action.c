@@ -190,6 +190,36 @@ int action_journal(struct action *a, const struct uuid *new_id, const struct uui
     return rc;
 }
 
+/* Shared by the worker that has the action and who holds it: the last one lets the journal forget.
+ */
+struct action_hold {
+    struct journal *journal;
+    struct journal_entry *entry;
+    atomic_int owners;
+    atomic_bool kept;
+};
+
+struct action_hold *action_hold(struct action *a)
+{
+    a->hold = xzalloc(sizeof(*a->hold));
+    a->hold->journal = a->ct->journal;
+    a->hold->entry = a->entry;
+    atomic_init(&a->hold->owners, 2);
+    return a->hold;
+}
+
+void action_release(void *hold, bool durable)
+{
+    struct action_hold *h = hold;
+    if (!durable)
+        atomic_store(&h->kept, true);
+    if (atomic_fetch_sub(&h->owners, 1) > 1)
+        return;
+    if (!atomic_load(&h->kept))
+        journal_done(h->journal, h->entry);
+    free(h);
+}
+
 /* ---- signs of life ---- */
 
 static int64_t ms_ns(unsigned ms)

@@ -74,6 +74,14 @@ void action_uses(struct action *a, struct tier *t);
 int action_journal(struct action *a, const struct uuid *new_id, const struct uuid *old_id,
                    struct err *err);
 
+struct action_hold;
+
+/* The journal keeps a, beyond its end, until the hold is let go by action_release (any thread,
+ * once): for what must be durable before a is forgotten; not durable: it is kept for the next run.
+ * At most once an action, by its worker. */
+struct action_hold *action_hold(struct action *a);
+void action_release(void *hold, bool durable);
+
 /*
  * Ends a towards the coordinator. errval: 0, or a positive errno that tells why (<= 126; ECANCELED
  * only when action_stopped says so; ENOSYS never). done_bytes is the length that is reported.

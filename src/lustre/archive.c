@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A file to the tier. Order: journal the new id, data, proof, key into the file, row into the
- * index, end(0); only then the old copy is garbage. Whatever fails before takes the new copy away
- * and leaves the old one as it was.
+ * A file to the tier. Order: journal the new id, data, proof, row into the index, key into the
+ * file, end(0); only then the old copy is garbage. Whatever fails before takes the new copy away
+ * and leaves the old one as it was. Where a copy can be found by the key alone, its row comes last,
+ * with those of others, and the journal keeps the action until then: after a crash the row is made
+ * of what the file names.
  */
 #include "lustre/mover_impl.h"
 
@@ -253,10 +255,17 @@ static int note_legacy(struct job *j)
     return index_put(j->l->m->index, &row, 1, &j->err);
 }
 
+/* Whether the tier finds a copy by label and id, without the index: what mover_settle relies on. */
+static bool row_comes_late(const struct job *j)
+{
+    return j->l->m->s3 != NULL;
+}
+
 static int commit(struct job *j)
 {
     struct index_copy row = copy_row(j->l, &j->fid, &j->copy);
-    int rc = index_put(j->l->m->index, &row, 1, &j->err);
+    int rc = row_comes_late(j) ? index_check(j->l->m->index, &j->err)
+                               : index_put(j->l->m->index, &row, 1, &j->err);
     if (rc == 0) {
         j->keyed = true; /* also by a call that fails after it has taken effect */
         rc = stub_set_key(j->fd, &j->copy.id, &j->err);
@@ -279,6 +288,17 @@ static int old_key_back(struct job *j, struct err *err)
     return rc < 0 ? rc : 0;
 }
 
+/* The new copy stays, but not by a success that the journal follows: its row is written now. */
+static void enter_now(struct job *j)
+{
+    struct err err;
+    char text[FID_TEXT_MAX];
+    struct index_copy row = copy_row(j->l, &j->fid, &j->copy);
+    if (row_comes_late(j) && index_put(j->l->m->index, &row, 1, &err) < 0)
+        log_warn("%s: its copy is not in the index, verify finds it: %s", fid_text(&j->fid, text),
+                 err.text);
+}
+
 /* As if it had not been: the old key back, the new copy away. */
 static void undo(struct job *j)
 {
@@ -288,6 +308,7 @@ static void undo(struct job *j)
     if (j->keyed && old_key_back(j, &err) < 0) {
         log_err("%s: its old key cannot be set again, so both copies are kept: %s",
                 fid_text(&j->fid, text), err.text);
+        enter_now(j);
         return;
     }
     if (j->l->tier != NULL)
@@ -319,12 +340,22 @@ static void decide(struct job *j)
     if (stub_state(j->l->m, j->fd, &st, &err) < 0) {
         log_warn("%s: whether it is archived is not known (%s); all copies are kept",
                  fid_text(&j->fid, text), err.text);
+        enter_now(j);
         return;
     }
-    if ((st.states & (HS_ARCHIVED | HS_DIRTY | HS_LOST)) == HS_ARCHIVED)
-        committed(j);
-    else
+    if ((st.states & (HS_ARCHIVED | HS_DIRTY | HS_LOST)) != HS_ARCHIVED) {
         undo(j);
+        return;
+    }
+    enter_now(j);
+    committed(j);
+}
+
+static void enter_late(struct job *j)
+{
+    struct index_copy row = copy_row(j->l, &j->fid, &j->copy);
+    if (row_comes_late(j))
+        index_put_late(j->l->m->index, &row, action_release, action_hold(j->a));
 }
 
 static int finish(struct job *j)
@@ -336,6 +367,7 @@ static int finish(struct job *j)
     if (rc == 0) {
         crash_point(CRASH_lustre_archive_ended);
         committed(j);
+        enter_late(j);
     } else if (rc == ACTION_CHANGED) {
         log_info("%s: changed while it was archived; it keeps the copy that it had",
                  fid_text(&j->fid, text));

@@ -53,6 +53,7 @@ struct action {
     bool telling;             /* a progress is under way */
     bool ending;              /* action_end was called */
     bool forced;              /* ended although its worker hangs; under the copytool's lock */
+    struct action_hold *hold; /* the worker's share of it, or NULL */
     bool lost;                /* the end did not reach the coordinator: the journal keeps it */
     /* Of who works on it: */
     void *hcp;

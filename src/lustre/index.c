@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "codec/digest.h"
+#include "lustre/index_late.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct index {
     struct catalog *cat;
     struct uuid fs;
     int64_t garbage; /* catalog_volume.id */
+    struct late *late;
 };
 
 /* The file system's id is made of its name and instance, so that an index made anew has the same.
@@ -43,35 +45,6 @@ static struct uuid fs_uuid(const char *fsname, const char *instance)
     u.b[6] = (uint8_t)((u.b[6] & 0x0f) | 0x80); /* RFC 9562, 5.8: version 8, a use of one's own */
     u.b[8] = (uint8_t)((u.b[8] & 0x3f) | 0x80);
     return u;
-}
-
-int index_open(const char *dir, const char *fsname, const char *instance, struct index **out,
-               struct err *err)
-{
-    struct catalog_volume v = {.state = "unassigned"};
-    auto_index struct index *ix = xzalloc(sizeof(*ix));
-    ix->fs = fs_uuid(fsname, instance);
-    int rc = catalog_open("sqlite", dir, &ix->cat, err);
-    if (rc < 0)
-        return err_wrap(err, rc, "index of copies");
-    memcpy(v.library, GARBAGE_LIBRARY, sizeof(GARBAGE_LIBRARY));
-    memcpy(v.barcode, GARBAGE_BARCODE, sizeof(GARBAGE_BARCODE));
-    rc = catalog_volume_get(ix->cat, v.library, v.barcode, &v, err);
-    if (rc == CATALOG_ABSENT)
-        rc = catalog_volume_put(ix->cat, &v, err);
-    if (rc != 0)
-        return err_wrap(err, rc < 0 ? rc : -EIO, "index of copies");
-    ix->garbage = v.id;
-    *out = take_ptr(ix);
-    return 0;
-}
-
-void index_close(struct index *ix)
-{
-    if (ix == NULL)
-        return;
-    catalog_close(ix->cat);
-    free(ix);
 }
 
 static void archive_row(const struct index *ix, const struct index_copy *c,
@@ -109,8 +82,9 @@ static void copy_row(const struct index *ix, const struct index_copy *c, struct 
     }
 }
 
-int index_put(struct index *ix, const struct index_copy *v, size_t n, struct err *err)
+static int put_now(void *ctx, const struct index_copy *v, size_t n, struct err *err)
 {
+    const struct index *ix = ctx;
     auto_free struct catalog_archive *a = xzalloc((n + 1) * sizeof(*a));
     auto_free struct catalog_copy *c = xzalloc((n + 1) * sizeof(*c));
     for (size_t i = 0; i < n; i++) {
@@ -119,6 +93,62 @@ int index_put(struct index *ix, const struct index_copy *v, size_t n, struct err
     }
     int rc = catalog_archive_add(ix->cat, a, n, c, n, err);
     return rc < 0 ? err_wrap(err, rc, "index of copies") : 0;
+}
+
+int index_open(const char *dir, const char *fsname, const char *instance, struct index **out,
+               struct err *err)
+{
+    struct catalog_volume v = {.state = "unassigned"};
+    auto_index struct index *ix = xzalloc(sizeof(*ix));
+    ix->fs = fs_uuid(fsname, instance);
+    int rc = catalog_open("sqlite", dir, &ix->cat, err);
+    if (rc < 0)
+        return err_wrap(err, rc, "index of copies");
+    memcpy(v.library, GARBAGE_LIBRARY, sizeof(GARBAGE_LIBRARY));
+    memcpy(v.barcode, GARBAGE_BARCODE, sizeof(GARBAGE_BARCODE));
+    rc = catalog_volume_get(ix->cat, v.library, v.barcode, &v, err);
+    if (rc == CATALOG_ABSENT)
+        rc = catalog_volume_put(ix->cat, &v, err);
+    if (rc != 0)
+        return err_wrap(err, rc < 0 ? rc : -EIO, "index of copies");
+    ix->garbage = v.id;
+    ix->late = late_new(put_now, ix);
+    *out = take_ptr(ix);
+    return 0;
+}
+
+void index_close(struct index *ix)
+{
+    if (ix == NULL)
+        return;
+    late_free(ix->late);
+    catalog_close(ix->cat);
+    free(ix);
+}
+
+int index_put(struct index *ix, const struct index_copy *v, size_t n, struct err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        int rc = late_await(ix->late, NULL, &v[i].id, err);
+        if (rc < 0)
+            return rc;
+    }
+    return put_now(ix, v, n, err);
+}
+
+void index_put_late(struct index *ix, const struct index_copy *v, index_done_fn *done, void *arg)
+{
+    late_put(ix->late, v, done, arg);
+}
+
+int index_check(struct index *ix, struct err *err)
+{
+    return late_check(ix->late, err);
+}
+
+int index_end_late(struct index *ix, struct err *err)
+{
+    return late_end(ix->late, err);
 }
 
 static void list_add(struct index_copies *l, const struct catalog_archive *a,
@@ -177,7 +207,9 @@ int index_get(struct index *ix, const struct uuid *id, struct index_copies *out,
 {
     struct catalog_archives l = {0};
     *out = (struct index_copies){0};
-    int rc = catalog_archive_get(ix->cat, id, &l, err);
+    int rc = late_await(ix->late, NULL, id, err);
+    if (rc == 0)
+        rc = catalog_archive_get(ix->cat, id, &l, err);
     if (rc == 0)
         rc = add_copies(ix, &l, out, err);
     catalog_archives_fini(&l);
@@ -191,7 +223,9 @@ int index_of_fid(struct index *ix, const struct lu_fid *fid, struct index_copies
 {
     struct catalog_archives l = {0};
     *out = (struct index_copies){0};
-    int rc = catalog_archive_of_file(ix->cat, &ix->fs, fid->seq, fid->oid, &l, err);
+    int rc = late_await(ix->late, fid, NULL, err);
+    if (rc == 0)
+        rc = catalog_archive_of_file(ix->cat, &ix->fs, fid->seq, fid->oid, &l, err);
     if (rc == 0)
         rc = add_copies(ix, &l, out, err);
     catalog_archives_fini(&l);
@@ -205,7 +239,9 @@ int index_page(struct index *ix, uint64_t *after, size_t max, struct index_copie
 {
     struct catalog_archives l = {0};
     *out = (struct index_copies){0};
-    int rc = catalog_archive_page(ix->cat, &ix->fs, *after, max, &l, err);
+    int rc = late_await(ix->late, NULL, NULL, err);
+    if (rc == 0)
+        rc = catalog_archive_page(ix->cat, &ix->fs, *after, max, &l, err);
     if (rc == 0)
         rc = add_copies(ix, &l, out, err);
     if (rc == 0 && l.n > 0)
@@ -234,7 +270,11 @@ int index_garbage(struct index *ix, struct catalog_copy_pos *pos, int64_t before
 
 int index_forget(struct index *ix, const struct uuid *ids, size_t n, struct err *err)
 {
-    int rc = catalog_archive_delete(ix->cat, ids, n, err);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = late_await(ix->late, NULL, &ids[i], err);
+    if (rc == 0)
+        rc = catalog_archive_delete(ix->cat, ids, n, err);
     return rc < 0 ? err_wrap(err, rc, "index of copies") : 0;
 }
 

@@ -58,6 +58,25 @@ void index_close(struct index *ix);
  * code. */
 int index_put(struct index *ix, const struct index_copy *v, size_t n, struct err *err);
 
+/* Told by some thread, once, that a row is on the disk, or (not written) that it never will be. */
+typedef void index_done_fn(void *arg, bool written);
+
+/*
+ * Adds a copy within some ms, in one transaction with others that come meanwhile, then calls done
+ * with arg. Every other call here knows it at once. A write that fails is told in the log and tried
+ * again each second, until index_end_late.
+ */
+void index_put_late(struct index *ix, const struct index_copy *v, index_done_fn *done, void *arg);
+
+/* Whether rows put late can be written, as far as is known: 0 or a negative code. Before something
+ * is done that needs one. */
+int index_check(struct index *ix, struct err *err);
+
+/* Waits until all that was put late is written and done was called for it; when that fails once
+ * more it is given up: done is called, and who asked keeps his own record. Nobody puts meanwhile.
+ * Returns 0 or a negative code. */
+int index_end_late(struct index *ix, struct err *err);
+
 /* The copy with this id (a list of one). Returns 0, INDEX_ABSENT, or a negative code. */
 int index_get(struct index *ix, const struct uuid *id, struct index_copies *out, struct err *err);
 

@@ -169,8 +169,11 @@ struct mover_lane *mover_lane_open(struct mover *m)
 
 void mover_lane_close(struct mover_lane *l)
 {
+    struct err err;
     if (l == NULL)
         return;
+    if (index_end_late(l->m->index, &err) < 0) /* while there is a journal to be told */
+        log_err("copies that are not in the index are entered at the next start: %s", err.text);
     tier_free(l->tier);
     digest_free(l->digest);
     free(l->buf);

@@ -53,8 +53,13 @@ static void already_restored(void *arg, struct lane_entry *e)
 /* a has ended: the journal need not know it any more, unless the end was lost. */
 static void settle_journal(struct copytool *ct, struct action *a)
 {
-    if (!a->lost)
-        journal_done(ct->journal, take_ptr(a->entry));
+    if (a->lost)
+        return;
+    struct journal_entry *entry = take_ptr(a->entry);
+    if (a->hold != NULL)
+        action_release(take_ptr(a->hold), true);
+    else
+        journal_done(ct->journal, entry);
 }
 
 /* Frees a, which is in no lane. An end that was lost stays in the journal, to be told again. */

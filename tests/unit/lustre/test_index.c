@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "lustre/index.h"
+#include "lustre/index_late.h"
 
 #include "base/cleanup.h"
 #include "base/mem.h"
@@ -8,6 +8,7 @@
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,6 +172,100 @@ static void pages_give_every_copy_once(void **state)
     assert_int_equal(seen, 50);
 }
 
+/* Counts what it is told. */
+struct told {
+    atomic_int written, lost;
+};
+
+static void tell(void *arg, bool written)
+{
+    struct told *t = arg;
+    (void)atomic_fetch_add(written ? &t->written : &t->lost, 1);
+}
+
+static void a_copy_put_late_is_known_at_once_and_told_when_written(void **state)
+{
+    struct fixture *f = *state;
+    struct told told = {0};
+    struct index_copy v[3] = {copy(&fid_a, "x", 1), copy(&fid_b, "y", 1), copy(&fid_b, "z", 1)};
+    for (size_t i = 0; i < 3; i++)
+        index_put_late(f->ix, &v[i], tell, &told);
+    auto_index_copies struct index_copies a = {0}, b = {0};
+    assert_int_equal(index_get(f->ix, &v[0].id, &a, &f->err), 0);
+    assert_string_equal(a.v[0].key, "x");
+    assert_int_equal(index_of_fid(f->ix, &fid_b, &b, &f->err), 0);
+    assert_int_equal(b.n, 2);
+    assert_int_equal(index_forget(f->ix, &v[1].id, 1, &f->err), 0);
+    assert_int_equal(index_end_late(f->ix, &f->err), 0);
+    assert_int_equal(told.written, 3);
+    assert_int_equal(told.lost, 0);
+}
+
+static void copies_put_late_are_there_after_a_close(void **state)
+{
+    struct fixture *f = *state;
+    struct told told = {0};
+    struct index_copy c = copy(&fid_a, "x", 1);
+    auto_index_copies struct index_copies l = {0};
+    index_put_late(f->ix, &c, tell, &told);
+    index_close(f->ix);
+    f->ix = NULL;
+    assert_int_equal(told.written, 1);
+    assert_int_equal(index_open(f->dir, "fs1", "i1", &f->ix, &f->err), 0);
+    assert_int_equal(index_get(f->ix, &c.id, &l, &f->err), 0);
+}
+
+/* A disk that is full for the first writes. */
+struct disk {
+    atomic_int failures;
+    atomic_int rows;
+};
+
+static int write_rows(void *ctx, const struct index_copy *v, size_t n, struct err *err)
+{
+    struct disk *d = ctx;
+    (void)v;
+    if (atomic_fetch_sub(&d->failures, 1) > 0)
+        return err_set(err, -ENOSPC, "full");
+    (void)atomic_fetch_add(&d->rows, (int)n);
+    return 0;
+}
+
+static void a_late_write_that_fails_is_told_to_who_asks_and_tried_again(void **state)
+{
+    struct fixture *f = *state;
+    struct disk disk = {1, 0};
+    struct told told = {0};
+    struct late *l = late_new(write_rows, &disk);
+    struct index_copy c = copy(&fid_a, "x", 1);
+    assert_int_equal(late_check(l, &f->err), 0);
+    late_put(l, &c, tell, &told);
+    assert_int_equal(late_await(l, &fid_a, NULL, &f->err), -ENOSPC);
+    assert_int_equal(late_check(l, &f->err), -ENOSPC);
+    assert_int_equal(late_await(l, &fid_b, NULL, &f->err), 0);
+    assert_int_equal(late_end(l, &f->err), 0);
+    assert_int_equal(disk.rows, 1);
+    assert_int_equal(told.written, 1);
+    assert_int_equal(late_check(l, &f->err), 0);
+    late_free(l);
+}
+
+static void a_late_copy_that_cannot_be_written_is_given_back_at_the_end(void **state)
+{
+    struct fixture *f = *state;
+    struct disk disk = {1000, 0};
+    struct told told = {0};
+    struct late *l = late_new(write_rows, &disk);
+    struct index_copy c = copy(&fid_a, "x", 1);
+    late_put(l, &c, tell, &told);
+    late_put(l, &c, tell, &told);
+    assert_int_equal(late_end(l, &f->err), -ENOSPC);
+    assert_int_equal(told.lost, 2);
+    assert_int_equal(told.written, 0);
+    late_free(l);
+    assert_int_equal(told.lost, 2);
+}
+
 static void another_instance_of_a_name_has_other_files(void **state)
 {
     struct fixture *f = *state;
@@ -202,6 +297,10 @@ int main(void)
         T(garbage_that_is_needed_counts_again),
         T(a_forgotten_copy_is_gone),
         T(pages_give_every_copy_once),
+        T(a_copy_put_late_is_known_at_once_and_told_when_written),
+        T(copies_put_late_are_there_after_a_close),
+        T(a_late_write_that_fails_is_told_to_who_asks_and_tried_again),
+        T(a_late_copy_that_cannot_be_written_is_given_back_at_the_end),
         T(another_instance_of_a_name_has_other_files),
         T(a_second_opener_is_refused),
     };
