@@ -4,6 +4,7 @@ coordinator's part (agent gone, requests stay STARTED, archive and remove run ag
 seen on a running Lustre 2.17.57."""
 import contextlib
 import errno
+import glob
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'lib'))
 import tap  # noqa: E402
 from tool import LustreFake, OVER, Tool, metric, running, until  # noqa: E402
 
+ITEM_BYTES = 24 + 16 + 72  # of a record in the journal
 POINTS = ('journaled', 'begun', 'ids', 'ending', 'ended')
 
 
@@ -142,6 +144,11 @@ def test_what_the_coordinator_gave_up_meanwhile_is_dropped(lustre):
         nothing_open(tool, path)
 
 
+def journaled(state):
+    """Bytes in the journal."""
+    return sum(os.path.getsize(p) for p in glob.glob(os.path.join(state, '*journal*')))
+
+
 def test_a_copytool_that_is_killed_under_load_leaves_nothing_open(lustre):
     with state_dir() as state:
         path = os.path.join(state, 'metrics')
@@ -155,6 +162,7 @@ def test_a_copytool_that_is_killed_under_load_leaves_nothing_open(lustre):
             if turn == 0:
                 for at in range(0, len(names), 50):
                     cookies += lustre.archive(*names[at:at + 50])
+                until(lambda: journaled(state) > ITEM_BYTES * len(names), 'all requests in the journal')
             time.sleep(delay)
             tool.close()
             lustre.wait_agents(0)
