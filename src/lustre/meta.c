@@ -16,6 +16,7 @@
 #include <sys/xattr.h>
 
 #define NAMES_BYTES 65536 /* what listxattr(2) may give, XATTR_LIST_MAX of the kernel */
+#define SMALL_BYTES 1024  /* most lists and values are no longer */
 #define NAME_BYTES  256   /* XATTR_NAME_MAX of the kernel, and a NUL */
 
 /* What Lustre and firn keep for themselves. */
@@ -82,12 +83,22 @@ int meta_xattr_name(const char *key, char *out, size_t cap)
     return len > 0 && (size_t)len < cap && travels(out) ? 0 : -ENOENT;
 }
 
+ssize_t meta_get(int fd, const char *name, void *buf, size_t cap)
+{
+    ssize_t n = fgetxattr(fd, name, buf, cap < SMALL_BYTES ? cap : SMALL_BYTES);
+    if (n < 0 && errno == ERANGE && cap > SMALL_BYTES)
+        n = fgetxattr(fd, name, buf, cap);
+    return n;
+}
+
 void meta_read_xattrs(struct meta *m, int fd, const struct lu_fid *fid, void *buf, size_t cap)
 {
     char text[FID_TEXT_MAX];
     char *names = buf;
     void *value = names + NAMES_BYTES;
-    ssize_t n = flistxattr(fd, names, NAMES_BYTES);
+    ssize_t n = flistxattr(fd, names, SMALL_BYTES);
+    if (n < 0 && errno == ERANGE)
+        n = flistxattr(fd, names, NAMES_BYTES);
     if (n < 0 && errno != ENOTSUP)
         log_warn("%s: its extended attributes cannot be read (%s) and are not archived",
                  fid_text(fid, text), strerror(errno));
@@ -95,7 +106,7 @@ void meta_read_xattrs(struct meta *m, int fd, const struct lu_fid *fid, void *bu
         char key[NAME_BYTES + sizeof(META_XATTR)];
         if (!travels(p))
             continue;
-        ssize_t len = fgetxattr(fd, p, value, cap - NAMES_BYTES);
+        ssize_t len = meta_get(fd, p, value, cap - NAMES_BYTES);
         if (len < 0) {
             if (errno != ENODATA)
                 log_warn("%s: attribute %s cannot be read (%s) and is not archived",
@@ -110,7 +121,7 @@ void meta_read_xattrs(struct meta *m, int fd, const struct lu_fid *fid, void *bu
 void meta_read_layout(struct meta *m, int fd, void *buf, size_t cap)
 {
     struct fsxattr x;
-    ssize_t len = fgetxattr(fd, LAYOUT_XATTR, buf, cap < LAYOUT_MAX ? cap : LAYOUT_MAX);
+    ssize_t len = meta_get(fd, LAYOUT_XATTR, buf, cap < LAYOUT_MAX ? cap : LAYOUT_MAX);
     if (len > 0)
         meta_add(m, META_LAYOUT, buf, (size_t)len);
     if (ioctl(fd, FS_IOC_FSGETXATTR, &x) == 0 && x.fsx_projid != 0) {

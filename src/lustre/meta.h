@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #define META_FID    "firn.lustre.fid"    /* text of fid_text */
 #define META_NAMES  "firn.lustre.names"  /* paths from the root, each with a NUL behind it */
@@ -32,6 +33,10 @@ void meta_add(struct meta *m, const char *key, const void *value, size_t len);
 
 /* Frees what m owns; it is empty afterwards. */
 void meta_fini(struct meta *m);
+
+/* As fgetxattr, but asks for few bytes first: the kernel makes and clears room for all that is
+ * asked for, and most values are small. */
+ssize_t meta_get(int fd, const char *name, void *buf, size_t cap);
 
 /* Adds the extended attributes of fd that travel: all of user.*, ACLs, security.*, and trusted.*
  * besides those of Lustre and of firn. buf of cap bytes is used. One that cannot be read is logged

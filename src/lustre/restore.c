@@ -56,7 +56,7 @@ static void stub_layout(struct job *j)
 {
     if (!j->l->m->config.conf->lustre.restore_layout || j->stub < 0)
         return;
-    ssize_t n = fgetxattr(j->stub, LAYOUT_XATTR, j->l->buf, LAYOUT_MAX);
+    ssize_t n = meta_get(j->stub, LAYOUT_XATTR, j->l->buf, LAYOUT_MAX);
     if (n > 0)
         keep_layout(j, j->l->buf, (size_t)n, "stub");
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
@@ -53,6 +54,25 @@ static void a_user_attribute_cannot_take_a_name_of_ours(void **state)
     assert_false(has(&m, META_DIGEST, "forged"));
     assert_false(has(&m, META_NAMES, "forged"));
     assert_true(has(&m, META_XATTR "user." META_DIGEST, "forged"));
+    (void)close(fd);
+}
+
+static void long_values_and_long_lists_are_read_whole(void **state)
+{
+    auto_meta struct meta m = {0};
+    char value[2000], name[64];
+    int fd = open_file();
+    (void)state;
+    memset(value, 'v', sizeof(value));
+    value[sizeof(value) - 1] = '\0';
+    assert_int_equal(fsetxattr(fd, "user.long", value, sizeof(value) - 1, 0), 0);
+    for (int i = 0; i < 30; i++) {
+        (void)snprintf(name, sizeof(name), "user.a-name-that-makes-the-list-of-names-long-%02d", i);
+        assert_int_equal(fsetxattr(fd, name, "x", 1, 0), 0);
+    }
+    read_all(fd, &m);
+    assert_true(has(&m, "long", value));
+    assert_int_equal(m.n, 31);
     (void)close(fd);
 }
 
@@ -134,6 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_user_attribute_cannot_take_a_name_of_ours),
+        cmocka_unit_test(long_values_and_long_lists_are_read_whole),
         cmocka_unit_test(every_key_leads_back_to_its_attribute),
         cmocka_unit_test(what_firn_or_lustre_keep_is_never_set_from_a_copy),
         cmocka_unit_test(attributes_come_back_on_another_file),
