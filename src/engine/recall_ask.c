@@ -113,7 +113,7 @@ static int make_job(struct engine *e, struct recall *r, const char *path, struct
     if (rc != 1)
         return rc;
     rc = catalog_task_set(e->cat, t->id, CATALOG_TASK_COMPLETED, CATALOG_RESULT_SUCCEEDED,
-                          "an earlier request serves this reader", CATALOG_NOWAIT, err);
+                          "an earlier request serves this reader", 0, err);
     free(t);
     return rc < 0 ? rc : 0;
 }

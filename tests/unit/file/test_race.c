@@ -105,8 +105,10 @@ static void check_victims(void)
                 }
             }
         }
+        (void)pthread_mutex_lock(&v->lock); /* the server's thread goes on till the site ends */
         for (int k = 0; k < KEPT; k++)
             free(v->kept[k].data);
+        (void)pthread_mutex_unlock(&v->lock);
     }
 }
 
