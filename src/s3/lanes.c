@@ -16,23 +16,45 @@ void lanes_fini(struct lanes *l)
     (void)pthread_cond_destroy(&l->freed);
 }
 
+/* Whether a parked worker is to come: a lane is free and nobody waits for the next event, nor is on
+ * the way there. */
+static bool call_one_locked(struct lanes *l)
+{
+    if (l->parked == 0 || l->called || l->taken >= l->width ||
+        __atomic_load_n(&l->idle, __ATOMIC_RELAXED) > 0)
+        return false;
+    l->called = true;
+    return true;
+}
+
+/* The signal comes after the lock: whoever it wakes needs the lock first. */
+static void call_one(struct lanes *l, size_t leaving)
+{
+    bool call = false;
+    {
+        lock_scope(&l->lock);
+        (void)__atomic_sub_fetch(&l->taken, leaving, __ATOMIC_RELAXED);
+        call = call_one_locked(l);
+    }
+    if (call)
+        (void)pthread_cond_signal(&l->freed);
+}
+
 void lanes_enter(struct lanes *l)
 {
     lock_scope(&l->lock);
     while (!l->open && l->taken >= l->width) {
-        l->parked++;
+        (void)__atomic_add_fetch(&l->parked, 1, __ATOMIC_RELAXED);
         (void)pthread_cond_wait(&l->freed, &l->lock);
-        l->parked--;
+        (void)__atomic_sub_fetch(&l->parked, 1, __ATOMIC_RELAXED);
+        l->called = false;
     }
     (void)__atomic_add_fetch(&l->taken, 1, __ATOMIC_RELAXED);
 }
 
 void lanes_leave(struct lanes *l)
 {
-    lock_scope(&l->lock);
-    (void)__atomic_sub_fetch(&l->taken, 1, __ATOMIC_RELAXED);
-    if (l->parked > 0 && l->taken < l->width)
-        (void)pthread_cond_signal(&l->freed);
+    call_one(l, 1);
 }
 
 bool lanes_crowded(const struct lanes *l)
@@ -48,8 +70,11 @@ void lanes_rest(struct lanes *l)
 
 void lanes_go(struct lanes *l)
 {
-    (void)__atomic_sub_fetch(&l->idle, 1, __ATOMIC_RELAXED);
+    size_t idle = __atomic_sub_fetch(&l->idle, 1, __ATOMIC_RELAXED);
     (void)__atomic_add_fetch(&l->events, 1, __ATOMIC_RELAXED);
+    if (idle == 0 && __atomic_load_n(&l->parked, __ATOMIC_RELAXED) > 0 &&
+        __atomic_load_n(&l->taken, __ATOMIC_RELAXED) < __atomic_load_n(&l->width, __ATOMIC_RELAXED))
+        call_one(l, 0);
 }
 
 void lanes_relieve(struct lanes *l)

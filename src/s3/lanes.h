@@ -2,8 +2,9 @@
 /*
  * How many workers take turns at the server's events: about one a processor has a lane, the others
  * are parked. A worker keeps its lane from request to request as long as it does nothing that may
- * wait; before that it leaves, and a parked one takes its place. So a busy server does not wake a
- * thread for each request, and a request that waits holds nobody up. Any thread.
+ * wait; before that it leaves. A parked one is called into a free lane only when nobody with a lane
+ * waits for the next event. So a busy server does not wake a thread for each request, and a request
+ * that waits holds nobody up. Any thread.
  */
 #ifndef S3_LANES_H
 #define S3_LANES_H
@@ -19,6 +20,7 @@ struct lanes {
     size_t width;  /* ... and now, under lock, as all below */
     size_t taken;  /* lanes that a worker has */
     size_t parked; /* workers that wait for one */
+    bool called;   /* one of them is on its way */
     bool open;     /* no bounds any more: the server ends */
     size_t idle;   /* atomic: workers with a lane that wait for an event */
     size_t events; /* atomic: turns taken so far */
@@ -34,13 +36,14 @@ void lanes_fini(struct lanes *l);
 /* Waits for a lane and takes it. */
 void lanes_enter(struct lanes *l);
 
-/* Gives the caller's lane away. */
+/* Gives the caller's lane away; calls a parked worker when nobody waits for the next event. */
 void lanes_leave(struct lanes *l);
 
 /* Whether there are more lanes than there should be: the caller leaves, and enters again. */
 bool lanes_crowded(const struct lanes *l);
 
-/* Around the wait for an event. */
+/* Around the wait for an event. Who goes as the last that waited calls a parked worker, if a lane
+ * is free. */
 void lanes_rest(struct lanes *l);
 void lanes_go(struct lanes *l);
 

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -170,6 +171,43 @@ static void a_lane_is_taken_by_one_and_handed_on(void **state)
     lanes_fini(&l);
 }
 
+static void *enter(void *l)
+{
+    lanes_enter(l);
+    return NULL;
+}
+
+static size_t parked(struct lanes *l, bool *called)
+{
+    lock_scope(&l->lock);
+    *called = l->called;
+    return l->parked;
+}
+
+static void nobody_is_called_while_another_waits_for_the_next_event(void **state)
+{
+    (void)state;
+    struct lanes l;
+    pthread_t t;
+    bool called = false;
+    lanes_init(&l, 2);
+    lanes_enter(&l);
+    lanes_enter(&l);
+    assert_int_equal(pthread_create(&t, NULL, enter, &l), 0);
+    while (parked(&l, &called) == 0)
+        (void)poll(NULL, 0, 1);
+    lanes_rest(&l);
+    lanes_leave(&l); /* the other one waits for the next event */
+    assert_int_equal(parked(&l, &called), 1);
+    assert_false(called);
+    lanes_go(&l); /* now nobody does */
+    assert_int_equal(pthread_join(t, NULL), 0);
+    assert_int_equal(parked(&l, &called), 0);
+    lanes_leave(&l);
+    lanes_leave(&l);
+    lanes_fini(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +216,7 @@ int main(void)
         cmocka_unit_test(workers_that_come_back_together_do_not_all_leave),
         cmocka_unit_test(a_client_that_does_not_read_holds_no_lane),
         cmocka_unit_test(a_lane_is_taken_by_one_and_handed_on),
+        cmocka_unit_test(nobody_is_called_while_another_waits_for_the_next_event),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, set_up, tear_down);
