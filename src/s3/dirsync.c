@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,17 +21,21 @@
 
 #define KNOWN_NS NS_PER_SEC /* a device may be mounted again as another file system */
 
-/* A directory that somebody waits for. begun and done count its syncs; a waiter needs the first one
- * that begins after it came. */
+/* Somebody who needs a sync that begins after he came; lies on his stack. */
+struct waiter {
+    struct waiter *next;
+    sem_t ended;
+    bool leads; /* he is to do the next sync himself */
+    int rc;     /* else: how his sync went */
+};
+
+/* A directory that is being synced. */
 struct entry {
     struct entry *next;
     dev_t dev;
     ino_t ino;
-    unsigned users;
-    uint64_t begun;
-    uint64_t done;
-    bool busy;
-    int rc; /* of the last sync that ended */
+    struct waiter *first; /* who came while it is; the next sync is theirs */
+    struct waiter **last;
 };
 
 /* What is known of a file system. */
@@ -42,9 +47,9 @@ struct known {
 };
 
 struct dirsync {
-    pthread_mutex_t lock;
-    pthread_cond_t ended;
+    pthread_mutex_t lock; /* of entries; never held over a sync or a wake */
     struct entry *entries;
+    pthread_mutex_t known_lock;
     struct known *known;
 };
 
@@ -52,7 +57,7 @@ struct dirsync *dirsync_new(void)
 {
     struct dirsync *d = xzalloc(sizeof *d);
     (void)pthread_mutex_init(&d->lock, NULL);
-    (void)pthread_cond_init(&d->ended, NULL);
+    (void)pthread_mutex_init(&d->known_lock, NULL);
     return d;
 }
 
@@ -65,7 +70,7 @@ void dirsync_free(struct dirsync *d)
         d->known = k->next;
         free(k);
     }
-    (void)pthread_cond_destroy(&d->ended);
+    (void)pthread_mutex_destroy(&d->known_lock);
     (void)pthread_mutex_destroy(&d->lock);
     free(d);
 }
@@ -103,7 +108,7 @@ bool dirsync_ordered(struct dirsync *d, int fd)
     struct stat st;
     if (fstat(fd, &st) != 0)
         return false;
-    lock_scope(&d->lock);
+    lock_scope(&d->known_lock);
     struct known *k = d->known;
     while (k != NULL && k->dev != st.st_dev)
         k = k->next;
@@ -121,26 +126,27 @@ bool dirsync_ordered(struct dirsync *d, int fd)
     return k->ordered;
 }
 
-static struct entry *enter_locked(struct dirsync *d, const struct stat *st)
+static struct entry *find_locked(struct dirsync *d, const struct stat *st)
 {
     struct entry *e = d->entries;
     while (e != NULL && (e->dev != st->st_dev || e->ino != st->st_ino))
         e = e->next;
-    if (e == NULL) {
-        e = xzalloc(sizeof *e);
-        e->dev = st->st_dev;
-        e->ino = st->st_ino;
-        e->next = d->entries;
-        d->entries = e;
-    }
-    e->users++;
     return e;
 }
 
-static void leave_locked(struct dirsync *d, struct entry *e)
+static struct entry *add_locked(struct dirsync *d, const struct stat *st)
 {
-    if (--e->users > 0)
-        return;
+    struct entry *e = xzalloc(sizeof *e);
+    e->dev = st->st_dev;
+    e->ino = st->st_ino;
+    e->last = &e->first;
+    e->next = d->entries;
+    d->entries = e;
+    return e;
+}
+
+static void drop_locked(struct dirsync *d, struct entry *e)
+{
     struct entry **p = &d->entries;
     while (*p != e)
         p = &(*p)->next;
@@ -148,31 +154,80 @@ static void leave_locked(struct dirsync *d, struct entry *e)
     free(e);
 }
 
+/* Takes all who wait for e. */
+static struct waiter *take_waiters_locked(struct entry *e)
+{
+    struct waiter *all = e->first;
+    e->first = NULL;
+    e->last = &e->first;
+    return all;
+}
+
+/* The first of those who came during the sync does the next one; without any, e goes. */
+static struct waiter *pass_on_locked(struct dirsync *d, struct entry *e)
+{
+    struct waiter *w = e->first;
+    if (w == NULL) {
+        drop_locked(d, e);
+        return NULL;
+    }
+    e->first = w->next;
+    if (e->first == NULL)
+        e->last = &e->first;
+    w->leads = true;
+    return w;
+}
+
+/* Syncs e for the caller and for all who wait for it by now, and wakes them; each of them by
+ * itself, so that they do not meet at a lock. */
+static int lead(struct dirsync *d, struct entry *e, int fd)
+{
+    struct waiter *mine = NULL;
+    {
+        lock_scope(&d->lock);
+        mine = take_waiters_locked(e);
+    }
+    int rc = fsync(fd) == 0 ? 0 : -errno;
+    struct waiter *next = NULL;
+    {
+        lock_scope(&d->lock);
+        next = pass_on_locked(d, e);
+    }
+    if (next != NULL)
+        (void)sem_post(&next->ended);
+    while (mine != NULL) {
+        struct waiter *w = mine;
+        mine = w->next; /* w is gone once it is woken */
+        w->rc = rc;
+        (void)sem_post(&w->ended);
+    }
+    return rc;
+}
+
 int dirsync_wait(struct dirsync *d, int fd)
 {
     struct stat st;
     if (fstat(fd, &st) != 0)
         return -errno;
-    lock_scope(&d->lock);
-    struct entry *e = enter_locked(d, &st);
-    uint64_t want = e->begun + 1;
-    int rc = 0;
-    while (e->done < want) {
-        if (e->busy) {
-            (void)pthread_cond_wait(&d->ended, &d->lock);
-            rc = e->rc;
-            continue;
+    struct waiter w = {0};
+    struct entry *e = NULL;
+    bool wait = false;
+    {
+        lock_scope(&d->lock);
+        e = find_locked(d, &st);
+        wait = e != NULL;
+        if (wait) {
+            (void)sem_init(&w.ended, 0, 0);
+            *e->last = &w;
+            e->last = &w.next;
+        } else {
+            e = add_locked(d, &st);
         }
-        e->busy = true;
-        e->begun++;
-        (void)pthread_mutex_unlock(&d->lock);
-        rc = fsync(fd) == 0 ? 0 : -errno;
-        (void)pthread_mutex_lock(&d->lock);
-        e->busy = false;
-        e->done = e->begun;
-        e->rc = rc;
-        (void)pthread_cond_broadcast(&d->ended);
     }
-    leave_locked(d, e);
-    return rc;
+    if (!wait)
+        return lead(d, e, fd);
+    while (sem_wait(&w.ended) != 0)
+        continue;
+    (void)sem_destroy(&w.ended);
+    return w.leads ? lead(d, e, fd) : w.rc;
 }
