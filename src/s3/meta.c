@@ -38,6 +38,11 @@ void meta_set_fini(struct meta_set *s)
 
 void meta_fini(struct meta *m)
 {
+    if (m->held != NULL) {
+        meta_unhold(m->held);
+        *m = (struct meta){0};
+        return;
+    }
     meta_set_fini(&m->user);
     meta_set_fini(&m->tags);
     for (size_t i = 0; i < META_HEAD_COUNT; i++)
@@ -101,30 +106,75 @@ void meta_set_head(struct meta *m, enum meta_head h, const char *value)
     m->head[h] = copy;
 }
 
-static void copy_set(struct meta_set *to, const struct meta_set *from)
+/* ---- shared ---- */
+
+struct meta_held {
+    size_t users; /* atomic */
+    struct meta meta;
+};
+
+static size_t set_bytes(const struct meta_set *s)
 {
-    *to = (struct meta_set){0};
-    if (from->n == 0)
-        return;
-    to->v = xrealloc_array(NULL, from->n, sizeof *to->v);
-    for (; to->n < from->n; to->n++)
-        to->v[to->n] = (struct meta_pair){.key = xstrdup(from->v[to->n].key),
-                                          .value = xstrdup(from->v[to->n].value)};
+    size_t n = s->n * sizeof *s->v;
+    for (size_t i = 0; i < s->n; i++)
+        n += strlen(s->v[i].key) + strlen(s->v[i].value) + 2;
+    return n;
 }
 
-void meta_copy(struct meta *to, const struct meta *from)
+/* Takes n bytes from *at on. */
+static void *take(char **at, size_t n)
 {
-    meta_fini(to);
-    *to = *from;
-    copy_set(&to->user, &from->user);
-    copy_set(&to->tags, &from->tags);
+    void *p = *at;
+    *at += n;
+    return p;
+}
+
+static char *put_text(char **at, const char *s)
+{
+    size_t n = strlen(s) + 1;
+    return memcpy(take(at, n), s, n);
+}
+
+static void put_set(char **at, struct meta_set *to, const struct meta_set *from)
+{
+    for (size_t i = 0; i < from->n; i++)
+        to->v[i] = (struct meta_pair){.key = put_text(at, from->v[i].key),
+                                      .value = put_text(at, from->v[i].value)};
+}
+
+struct meta_held *meta_hold(const struct meta *m)
+{
+    size_t bytes = sizeof(struct meta_held) + m->n_parts * sizeof *m->parts + set_bytes(&m->user) +
+                   set_bytes(&m->tags);
     for (size_t i = 0; i < META_HEAD_COUNT; i++)
-        to->head[i] = from->head[i] != NULL ? xstrdup(from->head[i]) : NULL;
-    to->parts = NULL;
-    if (from->n_parts > 0) {
-        to->parts = xrealloc_array(NULL, from->n_parts, sizeof *to->parts);
-        memcpy(to->parts, from->parts, from->n_parts * sizeof *to->parts);
-    }
+        bytes += m->head[i] != NULL ? strlen(m->head[i]) + 1 : 0;
+    struct meta_held *h = xrealloc_array(NULL, bytes, 1);
+    *h = (struct meta_held){.users = 1, .meta = *m};
+    char *at = (char *)(h + 1); /* first what needs to be aligned, then texts */
+    h->meta.held = h;
+    h->meta.parts = take(&at, m->n_parts * sizeof *m->parts);
+    if (m->n_parts > 0)
+        memcpy(h->meta.parts, m->parts, m->n_parts * sizeof *m->parts);
+    h->meta.user.v = take(&at, m->user.n * sizeof *m->user.v);
+    h->meta.tags.v = take(&at, m->tags.n * sizeof *m->tags.v);
+    put_set(&at, &h->meta.user, &m->user);
+    put_set(&at, &h->meta.tags, &m->tags);
+    for (size_t i = 0; i < META_HEAD_COUNT; i++)
+        h->meta.head[i] = m->head[i] != NULL ? put_text(&at, m->head[i]) : NULL;
+    return h;
+}
+
+void meta_show(struct meta *m, struct meta_held *h)
+{
+    meta_fini(m);
+    (void)__atomic_add_fetch(&h->users, 1, __ATOMIC_RELAXED);
+    *m = h->meta;
+}
+
+void meta_unhold(struct meta_held *h)
+{
+    if (h != NULL && __atomic_sub_fetch(&h->users, 1, __ATOMIC_ACQ_REL) == 0)
+        free(h);
 }
 
 bool meta_sum_valid(const struct meta *m, const struct stat *st)

@@ -61,9 +61,13 @@ struct meta {
     int64_t data_mtime_ns; /* else they are not believed */
     int64_t *parts;        /* sizes of the parts of a multipart upload, in order; NULL: none */
     size_t n_parts;
-    char upload[40]; /* id of the multipart upload that made the object, "": none */
-    bool pending;    /* a change of tags was cut short: its mirrors are old */
+    char upload[40];        /* id of the multipart upload that made the object, "": none */
+    bool pending;           /* a change of tags was cut short: its mirrors are old */
+    struct meta_held *held; /* whose strings these are: to be read only; NULL: this one's own */
 };
+
+/* Attributes that many may read at the same time, counted. */
+struct meta_held;
 
 /* The name of header h as on the wire ("Content-Type"); static. */
 const char *meta_head_name(enum meta_head h);
@@ -93,8 +97,16 @@ void meta_set_fini(struct meta_set *s);
 /* Sets header h to value (copied; NULL or "" takes it away). */
 void meta_set_head(struct meta *m, enum meta_head h, const char *value);
 
-/* Makes to (which meta_init made) a copy of from; what to held is freed. */
-void meta_copy(struct meta *to, const struct meta *from);
+/* A copy of m to be shared, in one piece of memory. Never NULL; meta_unhold. Any thread may use it
+ * from then on. */
+struct meta_held *meta_hold(const struct meta *m);
+
+/* Makes m (which meta_init made) show what h holds; until meta_fini(m) nothing in m may be changed.
+ * What m held is freed. */
+void meta_show(struct meta *m, struct meta_held *h);
+
+/* Gives up what meta_hold returned; those who show it keep it. NULL is allowed. */
+void meta_unhold(struct meta_held *h);
 
 /* Whether the checksum and MD5 in m belong to data of this size and mtime. */
 bool meta_sum_valid(const struct meta *m, const struct stat *st);

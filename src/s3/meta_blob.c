@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOB_VERSION 1
+#define BLOB_VERSION      1
+#define BLOB_VERSION_TEXT "1"
 
 /* The members of "h", in the order of enum meta_head. */
 static const char *const head_keys[META_HEAD_COUNT] = {
@@ -58,7 +59,9 @@ static void add_data(cJSON *to, const struct meta *m)
     if (m->sum_alg != S3_SUM_NONE || m->md5[0] != '\0') {
         char ns[24];
         (void)snprintf(ns, sizeof ns, "%lld", (long long)m->data_mtime_ns);
-        json_add_int(to, "size", m->data_size);
+        char size[24];
+        (void)snprintf(size, sizeof size, "%lld", (long long)m->data_size);
+        (void)cJSON_AddRawToObject(to, "size", size); /* as text: no detour over a double */
         json_add_str(to, "mtime", ns);
     }
 }
@@ -93,7 +96,7 @@ static void add_names(cJSON *to, const char *name, const struct meta_set *s)
 void meta_blob_format(const struct meta_blob *b, struct buf *out)
 {
     auto_json cJSON *j = cJSON_CreateObject();
-    cJSON_AddNumberToObject(j, "v", BLOB_VERSION);
+    (void)cJSON_AddRawToObject(j, "v", BLOB_VERSION_TEXT);
     if (b->sidecar[0] != '\0') {
         json_add_str(j, "ref", b->sidecar);
         char ino[24];

@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define XATTR_NAME_BYTES 255
 /* ext4 gives a file about 4 KiB of xattrs in all, and the engine's record, ACLs and labels need
  * room too: what S3 clients store takes at most MIRROR_BUDGET bytes there, BLOB_MAX of it as the
  * authoritative xattr; a longer one goes to a sidecar. */
@@ -26,65 +25,26 @@
 #define XATTR_COST    20 /* bytes of overhead of an xattr in ext4, rounded up */
 #define SIDECAR_MAX   (256 * 1024)
 #define LOAD_TRIES    16
-
-#define TYPE_XATTR     "user.noobaa.content_type"
-#define ENCODING_XATTR "user.noobaa.content_encoding"
-#define MD5_XATTR      "user.content_md5"
-
-static bool begins(const char *s, const char *prefix)
-{
-    return strncmp(s, prefix, strlen(prefix)) == 0;
-}
-
-/* Is name one that keeps state, so that no metadata may be mirrored under it or read from it? */
-static bool is_state_name(const char *name)
-{
-    return begins(name, "user.noobaa.") || begins(name, "user.firn.") ||
-           strcmp(name, MD5_XATTR) == 0 || strcmp(name, META_CLASS_XATTR) == 0;
-}
-
-static void add_mirrors(struct meta_set *out, const char *prefix, const struct meta_set *s)
-{
-    bool tags = strcmp(prefix, META_TAG_PREFIX) == 0;
-    for (size_t i = 0; i < s->n; i++) {
-        auto_free char *name = xasprintf("%s%s", prefix, s->v[i].key);
-        if (strlen(name) <= XATTR_NAME_BYTES && (tags || !is_state_name(name)))
-            meta_put(out, name, s->v[i].value);
-    }
-}
-
-/* Every mirror that m can have, the most useful first. */
-static void mirrors_of(const struct meta *m, struct meta_set *out)
-{
-    meta_put(out, META_CLASS_XATTR, m->storage_class);
-    if (m->head[META_CONTENT_TYPE] != NULL)
-        meta_put(out, TYPE_XATTR, m->head[META_CONTENT_TYPE]);
-    if (m->head[META_CONTENT_ENCODING] != NULL)
-        meta_put(out, ENCODING_XATTR, m->head[META_CONTENT_ENCODING]);
-    if (m->md5[0] != '\0')
-        meta_put(out, MD5_XATTR, m->md5);
-    add_mirrors(out, META_TAG_PREFIX, &m->tags);
-    add_mirrors(out, "user.", &m->user);
-}
+#define QUICK_MAX     4096 /* bytes of a text, of a list of names, of a value; else the slow way */
 
 /* Takes the value that a POSIX tool (or NooBaa) gave xattr name into m; NULL: it was removed. */
 static void adopt(struct meta *m, const char *name, const char *value)
 {
     struct meta_set *set = NULL;
     const char *key = NULL;
-    if (begins(name, META_TAG_PREFIX)) {
+    if (meta_begins(name, META_TAG_PREFIX)) {
         set = &m->tags;
         key = name + strlen(META_TAG_PREFIX);
-    } else if (strcmp(name, TYPE_XATTR) == 0) {
+    } else if (strcmp(name, META_TYPE_XATTR) == 0) {
         meta_set_head(m, META_CONTENT_TYPE, value);
-    } else if (strcmp(name, ENCODING_XATTR) == 0) {
+    } else if (strcmp(name, META_ENCODING_XATTR) == 0) {
         if (value == NULL || strcmp(value, "aws-chunked") != 0)
             meta_set_head(m, META_CONTENT_ENCODING, value);
     } else if (strcmp(name, META_CLASS_XATTR) == 0) {
         if (value == NULL || class_known(value))
             (void)snprintf(m->storage_class, sizeof m->storage_class, "%s",
                            value != NULL ? value : "STANDARD");
-    } else if (!is_state_name(name)) {
+    } else if (!meta_is_state(name)) {
         set = &m->user;
         key = name + strlen("user.");
     }
@@ -94,13 +54,6 @@ static void adopt(struct meta *m, const char *name, const char *value)
         meta_put(set, key, value);
     else
         meta_drop(set, key);
-}
-
-/* Is name a state name that nevertheless mirrors something? */
-static bool is_mirror_name(const char *name)
-{
-    return begins(name, META_TAG_PREFIX) || strcmp(name, META_CLASS_XATTR) == 0 ||
-           strcmp(name, TYPE_XATTR) == 0 || strcmp(name, ENCODING_XATTR) == 0;
 }
 
 /* Is value of the mirror name what firn wrote there, or would have written in a moment? */
@@ -132,12 +85,12 @@ static bool merge_removed(struct meta_blob *b, const struct meta_set *want,
 static bool merge(struct meta_blob *b, const struct meta_set *found)
 {
     struct meta_set want = {0};
-    mirrors_of(&b->meta, &want);
+    meta_mirrors(&b->meta, &want);
     bool differed = false;
     for (size_t i = 0; i < found->n; i++) {
         const char *name = found->v[i].key;
         const char *value = found->v[i].value;
-        if (is_ours(b, &want, name, value) || (is_state_name(name) && !is_mirror_name(name)))
+        if (is_ours(b, &want, name, value) || (meta_is_state(name) && !meta_is_mirror(name)))
             continue;
         differed = true;
         adopt(&b->meta, name, value);
@@ -153,7 +106,7 @@ static void adopt_foreign(int fd, const struct meta_set *found, struct meta *m)
 {
     for (size_t i = 0; i < found->n; i++)
         adopt(m, found->v[i].key, found->v[i].value);
-    const char *md5 = meta_get(found, MD5_XATTR);
+    const char *md5 = meta_get(found, META_MD5_XATTR);
     struct stat st;
     if (md5 == NULL || strlen(md5) >= sizeof m->md5 ||
         strspn(md5, "0123456789abcdef-") != strlen(md5) || fstat(fd, &st) != 0)
@@ -245,13 +198,62 @@ static int load_blob(const struct xa *x, int bucket_fd, struct meta_blob *b, str
     return 0;
 }
 
+/* Whether every mirror is on the file as b says, and no other that counts: then b is what load_blob
+ * would find. */
+static bool is_undisturbed(const struct xa *x, const struct meta_blob *b)
+{
+    char names[QUICK_MAX];
+    char value[QUICK_MAX];
+    ssize_t len = xa_read_names(x, names, sizeof names);
+    size_t seen = 0;
+    for (const char *name = names; len >= 0 && name < names + len; name += strlen(name) + 1) {
+        if (!meta_begins(name, "user.") || strcmp(name, META_XATTR) == 0)
+            continue;
+        const char *want = meta_mirror_value(&b->meta, name);
+        if (meta_is_state(name) && !meta_is_mirror(name)) {
+            seen += want != NULL; /* what it says counts for nothing */
+            continue;
+        }
+        ssize_t n = want != NULL ? xa_read(x, name, value, sizeof value) : -ENODATA;
+        if (n < 0 || (size_t)n != strlen(want) || memcmp(value, want, (size_t)n) != 0 ||
+            meta_get(&b->unmirrored, name) != NULL)
+            return false;
+        seen++;
+    }
+    return len >= 0 && seen + b->unmirrored.n == meta_mirror_count(&b->meta);
+}
+
+/* Nearly every file: all is in one text, and nobody touched a mirror. Returns whether b (empty
+ * before) has it; else b is to be emptied, and nothing is known. */
+static bool load_quick(const struct xa *x, struct meta_blob *b)
+{
+    char text[QUICK_MAX];
+    ssize_t n = xa_read(x, META_XATTR, text, sizeof text - 1);
+    if (n < 0)
+        return false;
+    text[n] = '\0';
+    return meta_blob_parse(text, b, NULL) == 0 && b->sidecar[0] == '\0' && !b->meta.pending &&
+           is_undisturbed(x, b);
+}
+
+static int load_slow(const struct xa *x, int bucket_fd, struct meta_blob *b, bool *aside,
+                     struct err *err)
+{
+    struct meta_set found = {0};
+    int rc = load_blob(x, bucket_fd, b, &found, aside, err);
+    meta_set_fini(&found);
+    return rc;
+}
+
 static int load(const struct xa *x, int bucket_fd, struct meta *m, bool *aside, struct err *err)
 {
     auto_blob struct meta_blob b;
     meta_blob_init(&b);
-    struct meta_set found = {0};
-    int rc = load_blob(x, bucket_fd, &b, &found, aside, err);
-    meta_set_fini(&found);
+    int rc = 0;
+    if (load_quick(x, &b))
+        *aside = false;
+    else
+        rc = load_slow(x, bucket_fd, &b, aside, err);
     if (rc < 0)
         return rc;
     meta_fini(m);
@@ -314,23 +316,20 @@ static bool is_no_room(int rc)
     return rc == -ENOSPC || rc == -E2BIG || rc == -ERANGE || rc == -EDQUOT;
 }
 
-/* Writes b as the authoritative xattr, by a sidecar when it is too long or there is no room. The
+/* Writes text as the authoritative xattr, by a sidecar when it is too long or there is no room. The
  * old sidecar is the caller's to drop. */
-static int write_blob(const struct xa *x, int bucket_fd, struct meta_blob *b, struct err *err)
+static int write_text(const struct xa *x, int bucket_fd, const struct buf *text, struct err *err)
 {
-    b->sidecar[0] = '\0';
-    auto_buf struct buf text = {0};
-    meta_blob_format(b, &text);
     int rc = -E2BIG;
-    if (text.len <= BLOB_MAX)
-        rc = xa_set(x, META_XATTR, text.data, text.len);
+    if (text->len <= BLOB_MAX)
+        rc = xa_set(x, META_XATTR, text->data, text->len);
     if (!is_no_room(rc))
         return rc == 0 ? 0 : err_sys(err, -rc, "write %s", META_XATTR);
     struct stat st;
     if (fstat(x->fd, &st) != 0)
         return err_sys(err, errno, "look at the file");
     struct meta_blob ref = {.sidecar_ino = st.st_ino};
-    rc = write_sidecar(bucket_fd, &text, ref.sidecar, err);
+    rc = write_sidecar(bucket_fd, text, ref.sidecar, err);
     if (rc < 0)
         return rc;
     auto_buf struct buf short_text = {0};
@@ -341,6 +340,14 @@ static int write_blob(const struct xa *x, int bucket_fd, struct meta_blob *b, st
         return err_sys(err, is_no_room(rc) ? ENOSPC : -rc, "write %s", META_XATTR);
     }
     return 0;
+}
+
+static int write_blob(const struct xa *x, int bucket_fd, struct meta_blob *b, struct err *err)
+{
+    b->sidecar[0] = '\0';
+    auto_buf struct buf text = {0};
+    meta_blob_format(b, &text);
+    return write_text(x, bucket_fd, &text, err);
 }
 
 /* Writes the mirrors that b has, where found differs; what does not fit goes to b->unmirrored.
@@ -368,12 +375,12 @@ static int write_mirrors(const struct xa *x, struct meta_blob *b, const struct m
     return 0;
 }
 
-static void plan(struct meta_blob *b, struct meta_set *mirrors)
+/* Finds the mirrors of b; text (empty) gets what b says without b->unmirrored. */
+static void plan(struct meta_blob *b, struct meta_set *mirrors, struct buf *text)
 {
-    mirrors_of(&b->meta, mirrors);
-    auto_buf struct buf text = {0};
-    meta_blob_format(b, &text);
-    choose(b, mirrors, text.len);
+    meta_mirrors(&b->meta, mirrors);
+    meta_blob_format(b, text);
+    choose(b, mirrors, text->len);
 }
 
 int meta_store_new(int fd, int bucket_fd, const struct meta *m, struct err *err)
@@ -383,11 +390,13 @@ int meta_store_new(int fd, int bucket_fd, const struct meta *m, struct err *err)
     struct meta_blob b = {.meta = *m}; /* borrows m's pointers: only unmirrored is freed below */
     struct meta_set mirrors = {0};
     struct meta_set none = {0};
-    plan(&b, &mirrors);
+    auto_buf struct buf text = {0};
+    plan(&b, &mirrors, &text);
     bool changed = false;
     int rc = write_mirrors(&x, &b, &mirrors, &none, &changed, err);
     if (rc == 0)
-        rc = write_blob(&x, bucket_fd, &b, err);
+        rc = b.unmirrored.n > 0 ? write_blob(&x, bucket_fd, &b, err)
+                                : write_text(&x, bucket_fd, &text, err);
     meta_set_fini(&mirrors);
     meta_set_fini(&b.unmirrored);
     return rc;
@@ -400,7 +409,7 @@ static int drop_mirrors(const struct xa *x, const struct meta_blob *b,
 {
     for (size_t i = 0; i < found->n; i++) {
         const char *name = found->v[i].key;
-        if (!begins(name, META_TAG_PREFIX))
+        if (!meta_begins(name, META_TAG_PREFIX))
             continue;
         if (meta_get(mirrors, name) != NULL && meta_get(&b->unmirrored, name) == NULL)
             continue;
@@ -418,9 +427,10 @@ static int replace_tags(const struct xa *x, int bucket_fd, struct meta_blob *b,
     b->meta.pending = true;
     meta_set_fini(&b->old);
     for (size_t i = 0; i < found->n; i++)
-        if (begins(found->v[i].key, META_TAG_PREFIX))
+        if (meta_begins(found->v[i].key, META_TAG_PREFIX))
             meta_put(&b->old, found->v[i].key, found->v[i].value);
-    plan(b, &mirrors);
+    auto_buf struct buf text = {0};
+    plan(b, &mirrors, &text);
     int rc = write_blob(x, bucket_fd, b, err);
     if (rc == 0) {
         crash_point(CRASH_tag_blob);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared by meta.c (sets), meta_blob.c (the JSON form) and meta_file.c (xattrs, mirrors, sidecars).
+ * Shared by meta.c (sets), meta_blob.c (the JSON form), meta_mirror.c (what mirrors what) and
+ * meta_file.c (xattrs, sidecars).
  * One thread at a time per struct.
  */
 #ifndef S3_META_IMPL_H
@@ -9,6 +10,10 @@
 #include "s3/meta.h"
 
 struct buf;
+
+#define META_TYPE_XATTR     "user.noobaa.content_type"
+#define META_ENCODING_XATTR "user.noobaa.content_encoding"
+#define META_MD5_XATTR      "user.content_md5"
 
 /* The authoritative form as stored. */
 struct meta_blob {
@@ -23,6 +28,26 @@ struct meta_blob {
 /* As meta_load; *own tells whether m comes from the file's own attributes alone: no sidecar,
  * nothing damaged. */
 int meta_load_own(int fd, int bucket_fd, struct meta *m, bool *own, struct err *err);
+
+/* Whether s begins with prefix. */
+bool meta_begins(const char *s, const char *prefix);
+
+/* Is name (of an xattr) one that keeps state, so that no metadata may be mirrored under it or read
+ * from it? */
+bool meta_is_state(const char *name);
+
+/* Is name a state name that nevertheless mirrors something that a POSIX tool may change? */
+bool meta_is_mirror(const char *name);
+
+/* Puts every mirror that m can have into out (xattr name -> value), the most useful first. */
+void meta_mirrors(const struct meta *m, struct meta_set *out);
+
+/* How many meta_mirrors() would put into an empty set. */
+size_t meta_mirror_count(const struct meta *m);
+
+/* The value that meta_mirrors() would give xattr name (at most 255 bytes), borrowed from m; NULL:
+ * it is none of them. */
+const char *meta_mirror_value(const struct meta *m, const char *name);
 
 /* Makes b empty. */
 void meta_blob_init(struct meta_blob *b);

@@ -28,11 +28,11 @@ struct key {
 
 struct slot {
     struct key key;
-    struct meta *meta; /* NULL: empty */
+    struct meta_held *meta; /* NULL: empty */
 };
 
 struct metacache {
-    pthread_mutex_t locks[LOCKS]; /* of the slots with the same remainder; held over copies only */
+    pthread_mutex_t locks[LOCKS]; /* of the slots with the same remainder; held for a moment */
     struct slot slots[SLOTS];
 };
 
@@ -44,19 +44,12 @@ struct metacache *metacache_new(void)
     return c;
 }
 
-static void entry_free(struct meta *m)
-{
-    if (m != NULL)
-        meta_fini(m);
-    free(m);
-}
-
 void metacache_free(struct metacache *c)
 {
     if (c == NULL)
         return;
     for (size_t i = 0; i < SLOTS; i++)
-        entry_free(c->slots[i].meta);
+        meta_unhold(c->slots[i].meta);
     for (size_t i = 0; i < LOCKS; i++)
         (void)pthread_mutex_destroy(&c->locks[i]);
     free(c);
@@ -110,23 +103,21 @@ bool metacache_find(struct metacache *c, const struct stat *st, struct meta *m)
     const struct slot *s = &c->slots[i];
     if (s->meta == NULL || !same(&s->key, &k))
         return false;
-    meta_copy(m, s->meta);
+    meta_show(m, s->meta);
     return true;
 }
 
 static void keep(struct metacache *c, struct key k, const struct meta *m)
 {
-    struct meta *mine = xzalloc(sizeof *mine);
-    meta_init(mine);
-    meta_copy(mine, m);
+    struct meta_held *mine = meta_hold(m);
     size_t i = place_of(&k);
-    struct meta *before = NULL;
+    struct meta_held *before = NULL;
     {
         lock_scope(&c->locks[i % LOCKS]);
         before = c->slots[i].meta;
         c->slots[i] = (struct slot){.key = k, .meta = mine};
     }
-    entry_free(before);
+    meta_unhold(before);
 }
 
 int metacache_load(struct metacache *c, int fd, const struct stat *st, int bucket_fd,

@@ -18,14 +18,14 @@ struct metacache *metacache_new(void);
 /* Frees c; NULL is allowed. */
 void metacache_free(struct metacache *c);
 
-/* Copies what is known of the file with fstat result st into m (which meta_init made). Returns
- * whether anything is. */
+/* Makes m (which meta_init made) show what is known of the file with fstat result st, to be read
+ * only. Returns whether anything is. */
 bool metacache_find(struct metacache *c, const struct stat *st, struct meta *m);
 
 /*
  * As meta_load of the file fd (open for reading, not O_PATH), whose fstat gave st just before. What
  * is read is kept if no later change can have the change time that st shows, if it is all in the
- * file's own xattrs, and if it is small.
+ * file's own xattrs, and if it is small. m is to be read only.
  */
 int metacache_load(struct metacache *c, int fd, const struct stat *st, int bucket_fd,
                    struct meta *m, struct err *err);

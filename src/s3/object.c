@@ -150,9 +150,10 @@ static bool is_stub(int fd)
 {
     struct xa x;
     xa_init_open(&x, fd);
-    auto_free char *value = NULL;
-    /* 1: no such attribute. One that cannot be read is no proof that the data is here. */
-    return xa_get(&x, STUB_XATTR, &value, NULL) != 1;
+    char value[256];
+    ssize_t n = xa_read(&x, STUB_XATTR, value, sizeof value);
+    /* One that cannot be read is no proof that the data is here. */
+    return n != -ENODATA && n != -ENOTSUP;
 }
 
 static void refuse_offline(struct s3_call *c, const struct object *o, bool source)

@@ -35,6 +35,18 @@ static ssize_t list_once(const struct xa *x, char *p, size_t cap)
     return x->proc[0] != '\0' ? listxattr(x->proc, p, cap) : flistxattr(x->fd, p, cap);
 }
 
+ssize_t xa_read(const struct xa *x, const char *name, char *buf, size_t cap)
+{
+    ssize_t n = get_once(x, name, buf, cap);
+    return n >= 0 ? n : -errno;
+}
+
+ssize_t xa_read_names(const struct xa *x, char *buf, size_t cap)
+{
+    ssize_t n = list_once(x, buf, cap);
+    return n >= 0 ? n : -errno;
+}
+
 int xa_get(const struct xa *x, const char *name, char **value, size_t *len)
 {
     size_t cap = FIRST_GUESS;

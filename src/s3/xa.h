@@ -28,6 +28,14 @@ void xa_init_open(struct xa *x, int fd);
  * or a negated errno value. */
 int xa_get(const struct xa *x, const char *name, char **value, size_t *len);
 
+/* The value of attribute name into buf of cap bytes, without a NUL behind it. Returns its length or
+ * a negated errno value: -ENODATA when there is none, -ERANGE when it does not fit. */
+ssize_t xa_read(const struct xa *x, const char *name, char *buf, size_t cap);
+
+/* The names of all attributes into buf of cap bytes, each ended by NUL. Returns their length or a
+ * negated errno value, -ERANGE when they do not fit. */
+ssize_t xa_read_names(const struct xa *x, char *buf, size_t cap);
+
 /* Whether attribute name exists. Errors count as no. */
 bool xa_has(const struct xa *x, const char *name);
 

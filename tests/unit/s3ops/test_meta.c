@@ -131,6 +131,88 @@ static void a_mirror_edited_by_a_posix_tool_wins(void **state)
     assert_string_equal(again.storage_class, "STANDARD");
 }
 
+/* A new object's file after one edit: xattr name gets the n bytes of value (NULL: it goes). */
+static int edited(const struct dir *d, const char *name, const char *value, size_t n)
+{
+    int fd = new_file(d, name);
+    auto_meta struct meta m;
+    meta_init(&m);
+    meta_put(&m.tags, "action", "migrate");
+    meta_put(&m.user, "who", "me");
+    meta_set_head(&m, META_CONTENT_TYPE, "text/plain");
+    assert_int_equal(meta_store_new(fd, d->fd, &m, NULL), 0);
+    if (value != NULL)
+        assert_int_equal(fsetxattr(fd, name, value, n, 0), 0);
+    else
+        assert_int_equal(fremovexattr(fd, name), 0);
+    return fd;
+}
+
+static void one_edit_of_one_mirror_is_seen(void **state)
+{
+    struct dir *d = *state;
+    {
+        auto_close int fd = edited(d, "user.who", "us", 2); /* as long as before */
+        auto_meta struct meta m;
+        load(d, fd, &m);
+        assert_string_equal(meta_get(&m.user, "who"), "us");
+    }
+    {
+        auto_close int fd = edited(d, "user.noobaa.tag.action", NULL, 0);
+        auto_meta struct meta m;
+        load(d, fd, &m);
+        assert_int_equal(m.tags.n, 0);
+        assert_string_equal(meta_get(&m.user, "who"), "me");
+    }
+    {
+        auto_close int fd = edited(d, "user.other", "new", 3);
+        auto_meta struct meta m;
+        load(d, fd, &m);
+        assert_string_equal(meta_get(&m.user, "other"), "new");
+    }
+    {
+        auto_close int fd = edited(d, "user.noobaa.content_type", "text/html", 9);
+        auto_meta struct meta m;
+        load(d, fd, &m);
+        assert_string_equal(m.head[META_CONTENT_TYPE], "text/html");
+    }
+    {
+        auto_close int fd = edited(d, "user.noobaa.content_encoding", "gzip", 4);
+        auto_meta struct meta m;
+        load(d, fd, &m);
+        assert_string_equal(m.head[META_CONTENT_ENCODING], "gzip");
+    }
+    {
+        auto_close int fd = edited(d, "user.firn.else", "state", 5); /* not metadata's */
+        auto_meta struct meta m;
+        load(d, fd, &m);
+        assert_int_equal(m.user.n, 1);
+    }
+}
+
+static void values_without_a_mirror_come_from_the_text(void **state)
+{
+    struct dir *d = *state;
+    auto_close int fd = new_file(d, "f");
+    auto_meta struct meta m;
+    meta_init(&m);
+    for (int i = 0; i < 60; i++) { /* many short ones: the text has room, their mirrors do not */
+        char key[16];
+        (void)snprintf(key, sizeof key, "key-%02d", i);
+        meta_put(&m.user, key, "a value");
+    }
+    assert_int_equal(meta_store_new(fd, d->fd, &m, NULL), 0);
+    assert_true(fgetxattr(fd, "user.key-59", NULL, 0) < 0);
+    auto_meta struct meta got;
+    load(d, fd, &got);
+    assert_int_equal(got.user.n, 60);
+    set_attr(fd, "user.key-59", "edited");
+    auto_meta struct meta again;
+    load(d, fd, &again);
+    assert_string_equal(meta_get(&again.user, "key-59"), "edited");
+    assert_string_equal(meta_get(&again.user, "key-58"), "a value");
+}
+
 static void a_file_of_another_program_is_read_by_its_mirrors(void **state)
 {
     struct dir *d = *state;
@@ -384,6 +466,8 @@ int main(int argc, char **argv)
         IN_DIR(a_new_object_carries_noobaas_names),
         IN_DIR(metadata_cannot_reach_state),
         IN_DIR(a_mirror_edited_by_a_posix_tool_wins),
+        IN_DIR(one_edit_of_one_mirror_is_seen),
+        IN_DIR(values_without_a_mirror_come_from_the_text),
         IN_DIR(a_file_of_another_program_is_read_by_its_mirrors),
         IN_DIR(tagging_replaces_the_whole_set_and_keeps_mtime),
         IN_DIR(tagging_works_by_name_alone),

@@ -73,6 +73,23 @@ static void an_old_file_is_read_once(void **state)
     metacache_free(c);
 }
 
+static void what_is_shown_stays_when_the_cache_goes(void **state)
+{
+    const struct dir *d = *state;
+    struct metacache *c = metacache_new();
+    auto_close int fd = new_file(d, "shown");
+    struct stat st = look_old(fd);
+    auto_meta struct meta first;
+    load(c, d, fd, &st, &first);
+    auto_meta struct meta shown;
+    meta_init(&shown);
+    assert_true(metacache_find(c, &st, &shown));
+    metacache_free(c);
+    assert_string_equal(meta_get(&shown.user, "action"), "migrate");
+    assert_string_equal(meta_get(&shown.tags, "project"), "x");
+    assert_string_equal(shown.head[META_CONTENT_TYPE], "text/plain");
+}
+
 static void another_change_time_or_size_is_another_file(void **state)
 {
     const struct dir *d = *state;
@@ -169,6 +186,8 @@ int main(void)
     cmocka_set_message_output(CM_OUTPUT_TAP);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_old_file_is_read_once, dir_init, dir_fini),
+        cmocka_unit_test_setup_teardown(what_is_shown_stays_when_the_cache_goes, dir_init,
+                                        dir_fini),
         cmocka_unit_test_setup_teardown(another_change_time_or_size_is_another_file, dir_init,
                                         dir_fini),
         cmocka_unit_test_setup_teardown(a_file_changed_just_now_or_in_the_future_is_not_kept,
