@@ -10,7 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define VALUE_MAX 8192 /* bytes of a header's value */
+#define VALUE_MAX 8192  /* bytes of a header's value */
+#define KEEP_MAX  16384 /* bytes of a buffer that the next request finds */
 
 static struct s3_reply *reply_of(const struct s3_req *req)
 {
@@ -19,9 +20,12 @@ static struct s3_reply *reply_of(const struct s3_req *req)
 
 void reply_fini(struct s3_active *a)
 {
-    buf_fini(&a->reply.headers);
+    struct buf headers = a->reply.headers;
     buf_fini(&a->reply.elements);
-    a->reply = (struct s3_reply){0};
+    buf_reset(&headers);
+    if (headers.cap > KEEP_MAX)
+        buf_fini(&headers);
+    a->reply = (struct s3_reply){.headers = headers};
 }
 
 static void vadd(struct buf *b, const char *fmt, va_list ap)
@@ -71,6 +75,16 @@ void s3_error_element(struct s3_req *req, const char *name, const char *fmt, ...
     buf_addf(b, "<%s>", name);
     buf_add_xml(b, value.data != NULL ? value.data : "");
     buf_addf(b, "</%s>", name);
+}
+
+/* The worker's buffer for the head of a reply, empty. */
+static struct buf *scratch(struct s3_req *req)
+{
+    struct buf *b = &req->conn->active->scratch;
+    if (b->cap > KEEP_MAX)
+        buf_fini(b);
+    buf_reset(b);
+    return b;
 }
 
 /* "Date: ...\r\n", made once a second and thread. */
@@ -163,11 +177,10 @@ static int send_whole(struct s3_req *req, int status, int64_t length, const void
 {
     if (begun_before(req))
         return -EALREADY;
-    auto_buf struct buf head = {0};
-    buf_reserve(&head, 1024);
-    add_head(req, &head, status, length);
+    struct buf *head = scratch(req);
+    add_head(req, head, status, length);
     reply_of(req)->ended = true;
-    return send_parts(req, &head, body, req->method == S3_METHOD_HEAD ? 0 : n, false);
+    return send_parts(req, head, body, req->method == S3_METHOD_HEAD ? 0 : n, false);
 }
 
 int s3_reply_empty(struct s3_req *req, int status)
@@ -214,10 +227,10 @@ int s3_reply_file(struct s3_req *req, int status, int fd, off_t off, int64_t len
         return send_whole(req, status, len, NULL, 0);
     if ((uint64_t)len <= S3_SMALL_MAX && body_consumed(req->conn->active))
         return send_small_file(req, status, fd, off, (size_t)len);
-    auto_buf struct buf head = {0};
-    add_head(req, &head, status, len);
+    struct buf *head = scratch(req);
+    add_head(req, head, status, len);
     struct s3_reply *r = reply_of(req);
-    int rc = send_parts(req, &head, NULL, 0, true);
+    int rc = send_parts(req, head, NULL, 0, true);
     if (rc == 0)
         rc = conn_sendfile(req->conn, fd, off, len);
     r->ended = true;

@@ -80,11 +80,12 @@ struct s3_active {
     struct s3_reply reply;
     struct s3_snapshot *snaps[S3_SNAPS_MAX];
     size_t n_snaps;
-    bool in_lane;     /* see lanes.h */
-    bool waiting;     /* between s3_wait_begin and _end */
-    void *io_buf;     /* S3_IO_BUF */
-    uint8_t *raw_buf; /* S3_RAW_BUF */
-    char *head_spare; /* HTTP_HEAD_MAX, or NULL while the connection has it */
+    bool in_lane;       /* see lanes.h */
+    bool waiting;       /* between s3_wait_begin and _end */
+    void *io_buf;       /* S3_IO_BUF */
+    uint8_t *raw_buf;   /* S3_RAW_BUF */
+    char *head_spare;   /* HTTP_HEAD_MAX, or NULL while the connection has it */
+    struct buf scratch; /* for the canonical request, then for the head of the reply */
 };
 
 struct s3_conn {

@@ -103,7 +103,8 @@ static enum s3_error authenticate(struct s3_active *a, struct s3_fail *fail)
                              .headers = a->http.headers,
                              .n_headers = a->http.n_headers,
                              .region = req->site->conf->s3.region,
-                             .now_ns = time_now_ns()};
+                             .now_ns = time_now_ns(),
+                             .scratch = &a->scratch};
     enum s3_error e = sigv4_parse(&in, &a->sig, fail);
     if (e != S3_ERR_NONE || a->sig.anonymous)
         return e;

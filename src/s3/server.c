@@ -446,6 +446,8 @@ static void *worker_main(void *arg)
     free(a->io_buf);
     free(a->raw_buf);
     free(a->head_spare);
+    buf_fini(&a->scratch);
+    buf_fini(&a->reply.headers);
     lock_scope(&s->lock);
     s->n_leaving -= leaving ? 1 : 0;
     (void)__atomic_sub_fetch(&s->n_threads, 1, __ATOMIC_RELAXED);

@@ -155,12 +155,13 @@ static enum s3_error check_unsigned(const struct sigv4_input *in, const struct s
 enum s3_error sigv4_verify(const struct sigv4_input *in, struct sigv4 *s, const char *secret,
                            struct sigv4_cache *c, struct s3_fail *fail)
 {
-    auto_buf struct buf text = {0};
-    buf_reserve(&text, 2000);
-    sigv4_canonical_request(&text, in, s);
+    auto_buf struct buf own = {0};
+    struct buf *text = in->scratch != NULL ? in->scratch : &own;
+    buf_reset(text);
+    sigv4_canonical_request(text, in, s);
     auto_buf struct buf to_sign = {0};
     char want[SIGN_HEX_SIZE];
-    sign_add_string(&to_sign, s->amz_date, s->scope, text.data, text.len);
+    sign_add_string(&to_sign, s->amz_date, s->scope, text->data, text->len);
     cached_key(c, s, in->region, secret, s->key);
     sign_text(s->key, to_sign.data, to_sign.len, want);
     if (!sigv4_same(want, s->signature))

@@ -43,8 +43,9 @@ struct sigv4_input {
     size_t n_params;
     struct s3_header *headers; /* is_signed is set by sigv4_verify */
     size_t n_headers;
-    const char *region; /* the one that the scope must name */
-    int64_t now_ns;     /* real time */
+    const char *region;  /* the one that the scope must name */
+    int64_t now_ns;      /* real time */
+    struct buf *scratch; /* a buffer to work in, its contents are lost; NULL: none */
 };
 
 struct sigv4 {

@@ -131,23 +131,32 @@ void uri_fini(struct uri *u)
     u->memory = NULL;
 }
 
+#define PLAIN                                                                                      \
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/" /* stays as it is */
+
 void uri_canonical_path(struct buf *b, const char *path)
 {
     while (*path != '\0') {
         char one[2] = {0};
+        size_t plain = strspn(path, PLAIN);
+        if (plain > 0) {
+            buf_add(b, path, plain);
+            path += plain;
+            continue;
+        }
         if (*path == '%') {
             one[0] = (char)(hex_value(path[1]) * 16 + hex_value(path[2]));
             path += 3;
         } else {
             one[0] = *path++;
         }
-        /* A slash that came escaped stays so: only a plain one separates. */
-        if (one[0] == '/' && path[-1] == '/')
-            buf_addc(b, '/');
-        else
-            buf_add_pct(b, one, "");
+        buf_add_pct(b, one,
+                    ""); /* a slash that came escaped stays so: only a plain one separates */
     }
 }
+
+#define QUERY_BYTES                                                                                \
+    1000 /* most presigned queries; with what a buffer adds, malloc keeps it at hand */
 
 /* Where an encoded parameter lies in the text of them all. */
 struct encoded {
@@ -175,7 +184,8 @@ void uri_canonical_query(struct buf *b, const struct s3_param *params, size_t n,
     auto_buf struct buf text = {0};
     struct encoded e[URI_PARAMS_MAX];
     size_t at[URI_PARAMS_MAX][2], m = 0;
-    buf_reserve(&text, 1024);
+    if (n > 0)
+        buf_reserve(&text, QUERY_BYTES);
     for (size_t i = 0; i < n && m < URI_PARAMS_MAX; i++) {
         if (skip != NULL && strcmp(params[i].name, skip) == 0)
             continue;
