@@ -191,13 +191,32 @@ int store_seal(int dir, struct store *s, struct err *err)
     return meta_store_new(s->fd, dir, &s->meta, err);
 }
 
+/* Links fd as leaf of to_dir: 0 or -errno. By the descriptor alone where the kernel lets its opener
+ * do so (Linux 6.10); older ones want a capability that this program does not have and say ENOENT,
+ * so that it goes by /proc, which costs a walk. */
+static int link_fd(int fd, int to_dir, const char *leaf)
+{
+    static bool by_proc;
+    if (!__atomic_load_n(&by_proc, __ATOMIC_RELAXED)) {
+        if (linkat(fd, "", to_dir, leaf, AT_EMPTY_PATH) == 0)
+            return 0;
+        if (errno != ENOENT) /* which may be the directory's, too */
+            return -errno;
+    }
+    char proc[BENEATH_PROC_MAX];
+    beneath_proc(fd, proc);
+    if (linkat(AT_FDCWD, proc, to_dir, leaf, AT_SYMLINK_FOLLOW) != 0)
+        return -errno;
+    __atomic_store_n(&by_proc, true, __ATOMIC_RELAXED);
+    return 0;
+}
+
 /* Gives the file its name in an empty place: 0, or -EEXIST, -ENOENT (the directory is gone). */
 static int link_new(int dir, struct store *s, int to_dir, const char *leaf)
 {
-    char proc[BENEATH_PROC_MAX];
-    beneath_proc(s->fd, proc);
-    if (linkat(AT_FDCWD, proc, to_dir, leaf, AT_SYMLINK_FOLLOW) != 0)
-        return -errno;
+    int rc = link_fd(s->fd, to_dir, leaf);
+    if (rc < 0)
+        return rc;
     if (s->temp[0] != '\0') {
         auto_close int tmp = open_temp_dir(dir);
         if (tmp >= 0 && unlinkat(tmp, s->temp, 0) == 0)
@@ -213,12 +232,11 @@ static int rename_over(int dir, struct store *s, int to_dir, const char *leaf)
     if (tmp < 0)
         return tmp;
     if (s->temp[0] == '\0') {
-        char proc[BENEATH_PROC_MAX];
-        beneath_proc(s->fd, proc);
         temp_name(s->temp, sizeof s->temp);
-        if (linkat(AT_FDCWD, proc, tmp, s->temp, AT_SYMLINK_FOLLOW) != 0) {
+        int rc = link_fd(s->fd, tmp, s->temp);
+        if (rc < 0) {
             s->temp[0] = '\0';
-            return -errno;
+            return rc;
         }
     }
     if (renameat(tmp, s->temp, to_dir, leaf) != 0)
