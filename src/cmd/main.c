@@ -160,6 +160,13 @@ static int leading_options(struct cmd_ctx *ctx, int argc, char **argv, int *at)
     return 0;
 }
 
+/* What is done to files need not say so: "firn recall" is "firn file recall". NULL: it is not. */
+static const struct cmd_group *of_files(const struct cmd_program *p, const char *word)
+{
+    const struct cmd_group *g = p == &cmd_program_firn ? cmd_find_group(p, "file") : NULL;
+    return g != NULL && cmd_find(g, word) != NULL ? g : NULL;
+}
+
 /* Runs argv[0..argc-1], the words behind the program's name. */
 static int dispatch(struct cmd_ctx *ctx, int argc, char **argv)
 {
@@ -182,6 +189,8 @@ static int dispatch(struct cmd_ctx *ctx, int argc, char **argv)
         return dispatch(ctx, argc - 1, argv + 1);
     }
     const struct cmd_group *g = cmd_find_group(p, argv[0]);
+    if (g == NULL && (g = of_files(p, argv[0])) != NULL)
+        return run_command(ctx, g, cmd_find(g, argv[0]), argc, argv);
     if (g == NULL)
         return unknown_group(ctx, argc, argv);
     const struct cmd *c = argc > 1 && *argv[1] != '\0' ? cmd_find(g, argv[1]) : NULL;

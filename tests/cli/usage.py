@@ -23,6 +23,12 @@ def test_an_unknown_command_is_suggested():
     wrong('firn: unknown command "zzzzzz"', 'zzzzzz')
 
 
+def test_what_is_done_to_files_need_not_say_so():
+    wrong('firn file recall: unknown option --plann; perhaps --plan was meant', 'recall', '--plann', 'f')
+    same(run('recall', '--help').stdout, run('file', 'recall', '--help').stdout)
+    same(run('state', '--help').stdout, run('file', 'state', '--help').stdout)
+
+
 def test_an_unknown_option_is_suggested():
     wrong('firn file migrate: unknown option --polo; perhaps --pool was meant', 'file', 'migrate', '--polo', 'x', 'f')
     wrong('firn file migrate: unknown option -x', 'file', 'migrate', '-x', 'f')
