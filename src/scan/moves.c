@@ -42,11 +42,13 @@ int scan_moves_open(int rootfd, struct scan_moves **out, struct err *err)
     return 0;
 }
 
-/* Folder and name of one event. Returns false when it has none or the folder is gone. */
-static bool take(struct scan_moves *m, const struct fanotify_event_metadata *e, int *dirfd)
+/* Folder and name of event e, which lies at "at". Returns false when it has none or the folder is
+ * gone. */
+static bool take(struct scan_moves *m, const struct fanotify_event_metadata *e, const char *at,
+                 int *dirfd)
 {
-    const char *p = (const char *)e + e->metadata_len;
-    const char *end = (const char *)e + e->event_len;
+    const char *p = at + e->metadata_len;
+    const char *end = at + e->event_len;
     while (p + sizeof(struct fanotify_event_info_fid) <= end) {
         const struct fanotify_event_info_fid *info = (const void *)p;
         struct file_handle *h = (struct file_handle *)(uintptr_t)info->handle;
@@ -78,17 +80,19 @@ static int fill(struct scan_moves *m, struct err *err)
 int scan_moves_next(struct scan_moves *m, int *dirfd, const char **name, struct err *err)
 {
     for (;;) {
-        const struct fanotify_event_metadata *e = (const void *)(m->buf + m->pos);
-        if (m->pos + sizeof(*e) > m->len) {
+        struct fanotify_event_metadata e; /* events with a name begin at multiples of 4 only */
+        const char *at = m->buf + m->pos;
+        if (m->pos + sizeof(e) > m->len) {
             int rc = fill(m, err);
             if (rc <= 0)
                 return rc;
             continue;
         }
-        m->pos += e->event_len;
-        if ((e->mask & FAN_Q_OVERFLOW) != 0)
+        memcpy(&e, at, sizeof(e));
+        m->pos += e.event_len;
+        if ((e.mask & FAN_Q_OVERFLOW) != 0)
             return err_set(err, -EOVERFLOW, "names that changed were lost");
-        if (take(m, e, dirfd)) {
+        if (take(m, &e, at, dirfd)) {
             *name = m->last;
             return 1;
         }
