@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 
 static int own_group(const struct front *f)
 {
@@ -239,11 +240,29 @@ bool front_places_are_covered(const struct front *f)
 
 /* ---- the end ---- */
 
+/*
+ * A program that tries a stub again and again is refused each time, and holds the mount until it
+ * has seen so. This is often called right then, so a few short pauses find the gap before its next
+ * try. Longer ones would not: the next try waits for this thread.
+ */
+static int unmount_in_gap(const char *path)
+{
+    static const long pauses_us[] = {50, 100, 200, 400};
+    int rc = umount2(path, UMOUNT_NOFOLLOW);
+    for (size_t i = 0; rc != 0 && errno == EBUSY && i < sizeof(pauses_us) / sizeof(pauses_us[0]);
+         i++) {
+        struct timespec t = {.tv_nsec = pauses_us[i] * 1000};
+        (void)nanosleep(&t, NULL);
+        rc = umount2(path, UMOUNT_NOFOLLOW);
+    }
+    return rc;
+}
+
 static int unmount_place(struct front_place *p, struct err *err)
 {
     if (!is_ours(p) || (p->flags & WATCH_FS_MOUNTED) == 0)
         return 0;
-    if (umount2(p->cfg->path, UMOUNT_NOFOLLOW) == 0) {
+    if (unmount_in_gap(p->cfg->path) == 0) {
         log_info("file system %s is unmounted from %s", p->cfg->name, p->cfg->path);
         set_place(p, 0, ENODEV);
         return 0;

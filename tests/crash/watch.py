@@ -358,7 +358,7 @@ print(seen)
                 for _ in range(20):
                     peer.answer(peer.event(), errno.EBUSY)
             f.proc.send_signal(signal.SIGTERM)
-            f.proc.wait(30)
+            f.proc.wait(60)
         with open(os.path.join(f.dir, 'enough'), 'w', encoding='ascii'):
             pass
         seen = eval(loop.communicate(timeout=30)[0])  # pylint: disable=eval-used
