@@ -170,13 +170,14 @@ int watch_mark_at(int group, const struct watch_kernel *k, int dirfd, const char
  * The mark itself stays, without events. A mark that is taken away lives on while a reader waits
  * in an event that it had a part in, and until then the kernel lets every reader that meets it go
  * on: all of the file system, also those of marked files (fanotify_handle_event: "fails if we race
- * with mark deletion"). Ignoring an event that nobody asks for keeps it.
+ * with mark deletion"). Ignoring an event that nobody asks for keeps it; one that is rare, for the
+ * kernel walks the marks whenever it happens (each close, with FAN_CLOSE_NOWRITE: 70 ns).
  */
 int watch_mark_fs(int group, const struct watch_kernel *k, int fd, bool add, struct err *err)
 {
     const unsigned keep =
         FAN_MARK_ADD | FAN_MARK_FILESYSTEM | FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY;
-    int rc = add ? 0 : mark(group, keep, FAN_CLOSE_NOWRITE, fd);
+    int rc = add ? 0 : mark(group, keep, FAN_OPEN_EXEC, fd);
     if (rc < 0)
         return err_sys(err, -rc, "an empty mark of a file system");
     return change_mark(group, FAN_MARK_FILESYSTEM, k, fd, add, err);
