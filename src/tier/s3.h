@@ -43,7 +43,11 @@ struct s3_tier_config {
     const char *key_id;   /* "" the newest */
     bool create_buckets;
     unsigned workers; /* threads for chunks; 0: by processors and connections */
+    uint64_t pack_size; /* bytes of a pack (s3_pack.h), at most S3_PACK_MAX; 0: no packs */
+    uint64_t pack_file; /* files of up to so many bytes go into packs */
 };
+
+#define S3_PACK_MAX (512UL << 20)
 
 /* Opens the store and its buckets (all that new objects may go to are looked for; a missing one is
  * made, or the error names it). Returns 0 with *out, or a negative code with err. */
@@ -54,6 +58,14 @@ void s3_tier_close(struct s3_tier *s);
 
 /* A lane of s: kind "s3", named name in texts. Never NULL. */
 struct tier *s3_tier_lane(struct s3_tier *s, const char *name);
+
+/*
+ * Writes every pack that holds copies, of whatever lane, so that all that were put before are
+ * durable; tier_sync of any lane is the same. Returns 0 or a negative code: then none of the copies
+ * put since the last success may be trusted, but what could not be written is kept and tried again
+ * by the next call. Any thread.
+ */
+int s3_tier_flush(struct s3_tier *s, struct err *err);
 
 /* The store under s, borrowed. */
 struct store *s3_tier_store(struct s3_tier *s);
@@ -73,6 +85,8 @@ struct s3_piece {
     uint64_t bytes;                       /* as stored */
     int64_t newest_ns;                    /* Last-Modified of its newest object */
     const struct tier_location *location; /* of a complete copy, else NULL */
+    uint64_t members; /* 0: it has objects of its own. Else it lies in a pack of so many copies, the
+                         object location->key: objects is 0, and only s3_tier_drop_pack deletes it */
 };
 
 /* Takes a piece; a value other than 0 ends the walk and is returned. Borrowed for the call. */
@@ -87,6 +101,11 @@ int s3_tier_walk(struct s3_tier *s, s3_piece_fn *fn, void *arg, uint64_t *foreig
  * and *bytes (may be NULL) get what was deleted. Returns 0 or a negative code. */
 int s3_tier_purge(struct s3_tier *s, const struct uuid *id, const char *label, uint64_t *objects,
                   uint64_t *bytes, struct err *err);
+
+/* Deletes a pack ("BUCKET/KEY", the key of its members' locations) with all copies in it. *bytes (may
+ * be NULL) gets its size. Returns 0 (also when it is gone already), -EINVAL for the key of something
+ * else, or a negative code. */
+int s3_tier_drop_pack(struct s3_tier *s, const char *key, uint64_t *bytes, struct err *err);
 
 /* Complete copies of label, newest first as told by their objects: for removes whose index is lost.
  * Returns 0, what fn returned, or a negative code. */

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Packs: small copies without a label that many lanes put into one object, which costs one request
+ * instead of one for each. A member is what a sole object would be, its bytes and its metadata; the
+ * form is s3_zip.h. Its location is the pack's BUCKET/KEY, the offset of its header (block) and the
+ * length of header and data (byteoffset). A pack is in memory until it is full or flushed: a copy is
+ * durable when s3_pack_flush has returned 0.
+ */
+#ifndef TIER_S3_PACK_H
+#define TIER_S3_PACK_H
+
+#include "tier/s3_impl.h"
+
+#define S3_PACK   ".pack" /* end of a pack's key, behind [key_prefix]<pack id> */
+#define S3_WINDOW (1UL << 20)
+
+struct s3_packs;
+
+/* Packs of s, of size bytes each, for files of up to file bytes. Never NULL. */
+struct s3_packs *s3_packs_new(struct s3_tier *s, uint64_t size, uint64_t file);
+
+/* Ends them; copies that were not flushed are lost. NULL is allowed. */
+void s3_packs_free(struct s3_packs *p);
+
+/* Bytes of memory that p holds, at most and at all times (its buffers and windows). */
+uint64_t s3_packs_memory(const struct s3_packs *p);
+
+/* Whether the copy c, whose data are one chunk with fill bytes, is to go into a pack. p may be
+ * NULL. */
+bool s3_packs_take(const struct s3_packs *p, const struct s3_copy *c, uint64_t fill);
+
+/*
+ * Adds c's only chunk, encoded as stored, with the metadata f to the open pack; a full one is sent
+ * first. Returns 0 with *loc (end it with tier_location_fini), or a negative code when a pack cannot
+ * be written; the copy is in none then. Any lane's thread.
+ */
+int s3_packs_add(struct s3_packs *p, struct s3_lane *l, const struct s3_copy *c,
+                 const struct s3_fields *f, const void *stored, struct tier_location *loc,
+                 struct err *err);
+
+/* Writes all that was added before. Returns as s3_tier_flush. cancel may be NULL. */
+int s3_packs_flush(struct s3_packs *p, struct s3_worker *w, struct store_cancel *cancel,
+                   struct err *err);
+
+/* Whether a location's key is that of a pack. */
+bool s3_pack_is(const char *key);
+
+/* As s3_load for a member of a pack. */
+int s3_pack_load(struct s3_lane *l, const struct uuid *id, const struct tier_location *loc,
+                 struct s3_copy *c, struct err *err);
+
+/*
+ * Reads the member at loc, header and data, into mem (from the tier's memory; the caller gives it
+ * back), with its neighbours where they were asked for lately. Returns 0 with the member, which
+ * borrows from mem, or 1 when it is to be read the long way (s3_pack_load, s3_fetch_chunk), which
+ * tells what is wrong.
+ */
+int s3_pack_read(struct s3_lane *l, const struct tier_location *loc, struct memblock *mem,
+                 struct s3_copy *c, const void **stored);
+
+/* Gives fn each member of the pack o as a complete copy; of a directory that cannot be read or is
+ * none it gives one damaged piece of an unknown file system. Returns 0, what fn returned, or a
+ * negative code. */
+int s3_pack_walk(struct s3_lane *l, const struct s3_met *o, s3_found_fn *fn, void *arg,
+                 struct err *err);
+
+#endif
