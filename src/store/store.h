@@ -152,6 +152,11 @@ int store_get(struct store *s, const char *bucket, const char *key, uint64_t off
               size_t size, bool whole, struct store_cancel *cancel, struct store_reply *reply,
               struct err *err);
 
+/* Reads up to size (> 0) bytes at off, which lies within the object, into buf: fewer where the
+ * object ends before. *got gets how many. Returns as store_get. */
+int store_get_some(struct store *s, const char *bucket, const char *key, uint64_t off, void *buf,
+                   size_t size, size_t *got, struct store_cancel *cancel, struct err *err);
+
 /* Reads a whole small object (at most max bytes) into memory of its own: *data (free with free, a
  * NUL follows) and *size. Returns as store_get; -EMSGSIZE when it is larger than max. */
 int store_get_small(struct store *s, const char *bucket, const char *key, size_t max, char **data,

@@ -3,7 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/mem.h"
-#include "tier/s3_impl.h"
+#include "tier/s3_pack.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -81,6 +81,12 @@ static int check_config(const struct s3_tier_config *c, struct err *err)
                        (unsigned long long)c->chunk_size);
     if (c->buffers < 2)
         return err_set(err, -EINVAL, "a chunk needs two buffers, %u are allowed", c->buffers);
+    if (c->pack_size > 0 && (c->pack_size < 65536 || c->pack_size > S3_PACK_MAX ||
+                             c->pack_file > c->pack_size / 4 || c->pack_file > c->chunk_size))
+        return err_set(err, -EINVAL,
+                       "packs of %llu bytes for files of %llu; at least 64 KiB, at most 512 MiB, "
+                       "and four files at least, none of them larger than a chunk",
+                       (unsigned long long)c->pack_size, (unsigned long long)c->pack_file);
     if (c->codec > CHUNK_ZSTD)
         return err_set(err, -EINVAL, "chunks cannot be written as %s", chunk_codec_name(c->codec));
     return 0;
@@ -107,6 +113,8 @@ static int start(struct s3_tier *s, const struct s3_tier_config *c, struct err *
     if (rc < 0)
         return rc;
     /* A buffer holds a chunk in either form. */
+    if (c->pack_size > 0)
+        s->packs = s3_packs_new(s, c->pack_size, c->pack_file);
     s->memory = membudget_new(c->buffers * (uint64_t)membudget_charge(chunk_bound(c->chunk_size)));
     return s3_pool_new(s, workers_of(c), &s->pool, err);
 }
@@ -131,6 +139,7 @@ void s3_tier_close(struct s3_tier *s)
     if (s == NULL)
         return;
     s3_sweep_end(s);
+    s3_packs_free(s->packs);
     s3_pool_free(s->pool);
     membudget_free(s->memory);
     store_close(s->store);
@@ -147,6 +156,14 @@ void s3_tier_close(struct s3_tier *s)
     free(s);
 }
 
+int s3_tier_flush(struct s3_tier *s, struct err *err)
+{
+    struct s3_worker w = {.tier = s}; /* nothing is encoded */
+    int rc = s->packs != NULL ? s3_packs_flush(s->packs, &w, NULL, err) : 0;
+    free(w.scratch);
+    return rc;
+}
+
 struct store *s3_tier_store(struct s3_tier *s)
 {
     return s->store;
@@ -155,6 +172,13 @@ struct store *s3_tier_store(struct s3_tier *s)
 void s3_tier_memory(struct s3_tier *s, uint64_t *used, uint64_t *peak, uint64_t *bound)
 {
     membudget_usage(s->memory, used, peak, bound);
+    uint64_t packs = s->packs != NULL ? s3_packs_memory(s->packs) : 0;
+    if (used != NULL)
+        *used += packs;
+    if (peak != NULL)
+        *peak += packs;
+    if (bound != NULL)
+        *bound += packs;
 }
 
 /* FNV-1a, 64 bits. */
@@ -195,6 +219,8 @@ static void wake(struct s3_lane *l)
 {
     store_cancel(l->s->store, &l->cancel);
     membudget_wake(l->s->memory);
+    if (l->s->packs != NULL)
+        s3_packs_wake(l->s->packs);
     (void)pthread_mutex_lock(&l->s->sweep_lock);
     (void)pthread_cond_broadcast(&l->s->swept);
     (void)pthread_mutex_unlock(&l->s->sweep_lock);
@@ -223,10 +249,11 @@ static void s3_cancel(void *self, bool on)
         wake(l);
 }
 
+/* What a store has answered for is durable; copies in packs it has not been asked for. */
 static int s3_sync(void *self, struct err *err)
 {
-    (void)self, (void)err;
-    return 0; /* what a store has answered for is durable */
+    struct s3_lane *l = self;
+    return l->s->packs != NULL ? s3_packs_flush(l->s->packs, &l->worker, &l->cancel, err) : 0;
 }
 
 void s3_lane_free(void *lane)

@@ -42,7 +42,7 @@ struct s3_tier_config {
     const char *key_file; /* "" no encryption */
     const char *key_id;   /* "" the newest */
     bool create_buckets;
-    unsigned workers; /* threads for chunks; 0: by processors and connections */
+    unsigned workers;   /* threads for chunks; 0: by processors and connections */
     uint64_t pack_size; /* bytes of a pack (s3_pack.h), at most S3_PACK_MAX; 0: no packs */
     uint64_t pack_file; /* files of up to so many bytes go into packs */
 };
@@ -85,8 +85,9 @@ struct s3_piece {
     uint64_t bytes;                       /* as stored */
     int64_t newest_ns;                    /* Last-Modified of its newest object */
     const struct tier_location *location; /* of a complete copy, else NULL */
-    uint64_t members; /* 0: it has objects of its own. Else it lies in a pack of so many copies, the
-                         object location->key: objects is 0, and only s3_tier_drop_pack deletes it */
+    uint64_t
+        members; /* 0: it has objects of its own. Else it lies in a pack of so many copies, the
+                    object location->key: objects is 0, and only s3_tier_drop_pack deletes it */
 };
 
 /* Takes a piece; a value other than 0 ends the walk and is returned. Borrowed for the call. */
@@ -102,9 +103,9 @@ int s3_tier_walk(struct s3_tier *s, s3_piece_fn *fn, void *arg, uint64_t *foreig
 int s3_tier_purge(struct s3_tier *s, const struct uuid *id, const char *label, uint64_t *objects,
                   uint64_t *bytes, struct err *err);
 
-/* Deletes a pack ("BUCKET/KEY", the key of its members' locations) with all copies in it. *bytes (may
- * be NULL) gets its size. Returns 0 (also when it is gone already), -EINVAL for the key of something
- * else, or a negative code. */
+/* Deletes a pack ("BUCKET/KEY", the key of its members' locations) with all copies in it. *bytes
+ * (may be NULL) gets its size. Returns 0 (also when it is gone already), -EINVAL for the key of
+ * something else, or a negative code. */
 int s3_tier_drop_pack(struct s3_tier *s, const char *key, uint64_t *bytes, struct err *err);
 
 /* Complete copies of label, newest first as told by their objects: for removes whose index is lost.

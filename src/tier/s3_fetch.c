@@ -32,8 +32,8 @@ static int fetch_once(struct s3_worker *w, const struct s3_copy *c, const struct
     char aad[S3_AAD_MAX];
     auto_store_reply struct store_reply r = {0};
     size_t naad = s3_aad(&c->id, ch->n, aad);
-    int rc = store_get(w->tier->store, ch->bucket, ch->key, 0, mem[0].data, ch->info.stored_size,
-                       true, cancel, &r, err);
+    int rc = store_get(w->tier->store, ch->bucket, ch->key, ch->at, mem[0].data,
+                       ch->info.stored_size, !ch->part, cancel, &r, err);
     if (rc == STORE_ABSENT)
         return err_set(err, -EBADMSG, "this chunk of the copy is missing");
     if (rc == STORE_ARCHIVED)

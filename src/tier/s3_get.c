@@ -3,7 +3,7 @@
  * and given to the sink in the order of the file. */
 #include "base/cleanup.h"
 #include "base/mem.h"
-#include "tier/s3_impl.h"
+#include "tier/s3_pack.h"
 
 #include <errno.h>
 #include <string.h>
@@ -301,6 +301,22 @@ static int read_sole(struct s3_lane *l, const struct uuid *id, const struct tier
                           : read_unsized(l, id, bucket, key, sink, arg, err);
 }
 
+/* A member of a pack, as read_sole. */
+static int read_packed(struct s3_lane *l, const struct uuid *id, const struct tier_location *loc,
+                       tier_sink_fn *sink, void *arg, struct err *err)
+{
+    auto_s3_copy struct s3_copy c = {0};
+    struct memblock mem[2] = {{0}};
+    void *stored = NULL;
+    if (s3_pack_read(l, loc, mem, &c, &stored) != 0)
+        return LONG_WAY;
+    int rc =
+        deliver_sole(l, id, &c, stored, c.chunks[0]->info.stored_size, &mem[1], sink, arg, err);
+    membudget_put(l->s->memory, &mem[0]);
+    membudget_put(l->s->memory, &mem[1]);
+    return rc;
+}
+
 int s3_get(void *self, const struct uuid *id, const struct tier_location *loc, void *buf,
            size_t cap, tier_sink_fn *sink, void *arg, struct err *err)
 {
@@ -309,7 +325,8 @@ int s3_get(void *self, const struct uuid *id, const struct tier_location *loc, v
     (void)buf, (void)cap; /* data are given from where they were decoded */
     int rc = s3_lane_stopped(l, err);
     if (rc == 0)
-        rc = read_sole(l, id, loc, sink, arg, err);
+        rc = s3_pack_is(loc->key) ? read_packed(l, id, loc, sink, arg, err)
+                                  : read_sole(l, id, loc, sink, arg, err);
     if (rc <= 0)
         return rc;
     rc = s3_load(l, id, loc, &c, err);

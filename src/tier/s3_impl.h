@@ -30,6 +30,8 @@ struct s3_extent {
 struct s3_chunk {
     uint64_t n; /* it covers [n * chunk_size, (n + 1) * chunk_size) */
     char *bucket, *key;
+    uint64_t at; /* where its bytes begin in the object */
+    bool part;   /* they are not all of it: a member of a pack */
     struct chunk_info info;
     uint8_t stored_xxh3[S3_XXH3]; /* of the bytes as stored */
     bool has_stored_xxh3;
@@ -201,6 +203,7 @@ struct s3_tier {
     _Atomic bool proves; /* the store has proven what it holds at least once */
     pthread_mutex_t sweep_lock;
     pthread_cond_t swept;
+    struct s3_packs *packs;  /* NULL: none are made */
     struct s3_sweep *sweeps; /* puts that failed and whose objects are being deleted */
 };
 
@@ -278,6 +281,11 @@ size_t s3_aad(const struct uuid *id, uint64_t n, char *out);
  * spare: room for reading them back, may be smaller or NULL. Returns 0 or a negative code. */
 int s3_send_object(struct s3_worker *w, const struct store_put *put, void *spare, size_t nspare,
                    struct store_cancel *cancel, struct err *err);
+
+/* Encodes the fill bytes of f as its chunk; *stored points to them inside f's memory. Returns 0 or
+ * a negative code. */
+int s3_encode_chunk(struct s3_worker *w, const struct s3_copy *c, struct s3_filling *f,
+                    const void **stored, struct err *err);
 
 /* Encodes the fill bytes of f and sends them as its chunk; memory is given back. closing: as the
  * sole object of c if its metadata fit, whose name the chunk gets then. Returns 0 or a negative

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "codec/digest.h"
 #include "codec/encode.h"
-#include "tier/s3_impl.h"
+#include "tier/s3_pack.h"
 
 #include <errno.h>
 #include <string.h>
@@ -110,6 +110,8 @@ static int load(struct s3_lane *l, const struct uuid *id, const struct tier_loca
         rc = s3_legacy_load(l, loc->key + strlen(S3_LEGACY_PREFIX), c, err);
     else if (strncmp(loc->key, S3_PLAIN_PREFIX, strlen(S3_PLAIN_PREFIX)) == 0)
         rc = s3_plain_load(l, loc->key + strlen(S3_PLAIN_PREFIX), c, err);
+    else if (s3_pack_is(loc->key))
+        rc = s3_pack_load(l, loc, c, err);
     else
         rc = load_own(l, loc, head_only, c, err);
     if (rc != 0)

@@ -2,7 +2,7 @@
 /* A copy looked at and removed. */
 #include "base/cleanup.h"
 #include "base/mem.h"
-#include "tier/s3_impl.h"
+#include "tier/s3_pack.h"
 
 #include <errno.h>
 #include <string.h>
@@ -74,6 +74,8 @@ int s3_remove(void *self, const struct uuid *id, const struct tier_location *loc
     int rc = s3_load(l, id, loc, &c, err);
     if (rc != 0)
         return rc;
+    if (s3_pack_is(loc->key))
+        return s3_pack_remove(l, loc, err);
     rc = s3_split_location(loc->key, &bucket, &key, err);
     if (rc == 0)
         rc = store_delete(l->s->store, bucket, key, &l->cancel, err);

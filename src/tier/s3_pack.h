@@ -3,8 +3,8 @@
  * Packs: small copies without a label that many lanes put into one object, which costs one request
  * instead of one for each. A member is what a sole object would be, its bytes and its metadata; the
  * form is s3_zip.h. Its location is the pack's BUCKET/KEY, the offset of its header (block) and the
- * length of header and data (byteoffset). A pack is in memory until it is full or flushed: a copy is
- * durable when s3_pack_flush has returned 0.
+ * length of header and data (byteoffset). A pack is in memory until it is full or flushed: a copy
+ * is durable when s3_pack_flush has returned 0.
  */
 #ifndef TIER_S3_PACK_H
 #define TIER_S3_PACK_H
@@ -31,8 +31,8 @@ bool s3_packs_take(const struct s3_packs *p, const struct s3_copy *c, uint64_t f
 
 /*
  * Adds c's only chunk, encoded as stored, with the metadata f to the open pack; a full one is sent
- * first. Returns 0 with *loc (end it with tier_location_fini), or a negative code when a pack cannot
- * be written; the copy is in none then. Any lane's thread.
+ * first. Returns 0 with *loc (end it with tier_location_fini), or a negative code when a pack
+ * cannot be written; the copy is in none then. Any lane's thread.
  */
 int s3_packs_add(struct s3_packs *p, struct s3_lane *l, const struct s3_copy *c,
                  const struct s3_fields *f, const void *stored, struct tier_location *loc,
@@ -45,23 +45,34 @@ int s3_packs_flush(struct s3_packs *p, struct s3_worker *w, struct store_cancel 
 /* Whether a location's key is that of a pack. */
 bool s3_pack_is(const char *key);
 
-/* As s3_load for a member of a pack. */
-int s3_pack_load(struct s3_lane *l, const struct uuid *id, const struct tier_location *loc,
-                 struct s3_copy *c, struct err *err);
+/* Lets all that wait in p look whether they are cancelled. */
+void s3_packs_wake(struct s3_packs *p);
+
+/* Reads the header of the member at loc into *c, whatever its id. Returns as s3_load. */
+int s3_pack_load(struct s3_lane *l, const struct tier_location *loc, struct s3_copy *c,
+                 struct err *err);
 
 /*
- * Reads the member at loc, header and data, into mem (from the tier's memory; the caller gives it
- * back), with its neighbours where they were asked for lately. Returns 0 with the member, which
- * borrows from mem, or 1 when it is to be read the long way (s3_pack_load, s3_fetch_chunk), which
- * tells what is wrong.
+ * Reads the member at loc, with its neighbours where they were asked for lately. Returns 0 with *c,
+ * *stored (its stored bytes, in mem[0]) and room for the plain ones in mem[1], unless they are raw:
+ * both from the tier's memory, to be given back by the caller. Else 1, with no memory taken, when
+ * it is to be read the long way (s3_load, s3_fetch_chunk), which tells what is wrong. End *c with
+ * s3_copy_fini in each case.
  */
-int s3_pack_read(struct s3_lane *l, const struct tier_location *loc, struct memblock *mem,
-                 struct s3_copy *c, const void **stored);
+int s3_pack_read(struct s3_lane *l, const struct tier_location *loc, struct memblock mem[2],
+                 struct s3_copy *c, void **stored);
 
-/* Gives fn each member of the pack o as a complete copy; of a directory that cannot be read or is
- * none it gives one damaged piece of an unknown file system. Returns 0, what fn returned, or a
- * negative code. */
-int s3_pack_walk(struct s3_lane *l, const struct s3_met *o, s3_found_fn *fn, void *arg,
-                 struct err *err);
+/* Whether key (without bucket) is that of a pack of s; *id gets the pack's id. */
+bool s3_pack_parse_key(const struct s3_tier *s, const char *key, struct uuid *id);
+
+/* Gives fn each member of pack o, whose id is id, as a complete copy; of a directory that is not
+ * whole it gives one damaged piece of an unknown file system, with the pack's id. Returns 0, what
+ * fn returned, or a negative code. */
+int s3_pack_walk(struct s3_lane *l, const struct s3_met *o, const struct uuid *id, s3_found_fn *fn,
+                 void *arg, struct err *err);
+
+/* Removes the copy at loc if its pack holds no other. Returns 0, TIER_ABSENT, -ENOTSUP when there
+ * are others, or a negative code. */
+int s3_pack_remove(struct s3_lane *l, const struct tier_location *loc, struct err *err);
 
 #endif

@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "base/crash.h"
 #include "base/mem.h"
-#include "tier/s3_impl.h"
+#include "tier/s3_pack.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -219,6 +219,20 @@ static int send_sole(struct s3_lane *l, bool *closed, struct err *err)
     return rc;
 }
 
+/* As a member of a pack, if its metadata fit; *packed says whether. */
+static int add_to_pack(struct s3_lane *l, bool *packed, struct tier_location *loc, struct err *err)
+{
+    struct s3_tier *s = l->s;
+    struct s3_copy *c = &l->copy;
+    struct s3_fields meta;
+    const void *stored = NULL;
+    int rc = l->filling.chunk == NULL ? begin_chunk(l, 0, err) : 0;
+    if (rc == 0)
+        rc = s3_encode_chunk(&l->worker, c, &l->filling, &stored, err);
+    *packed = rc == 0 && s3_meta_sole(c, c->chunks[0], &meta);
+    return *packed ? s3_packs_add(s->packs, l, c, &meta, stored, loc, err) : rc;
+}
+
 static void locate(const struct s3_lane *l, bool sole, struct tier_location *loc)
 {
     const struct chunk_info *info = &l->copy.chunks[0]->info;
@@ -243,6 +257,7 @@ int s3_put_end(void *self, const struct tier_xattr *more, size_t nmore, struct t
     struct s3_lane *l = self;
     struct s3_copy *c = &l->copy;
     bool sole = false;
+    bool packed = false;
     bool single = c->nchunks == 0 || (l->filling.chunk != NULL && c->size <= c->chunk_size);
     int rc = s3_lane_stopped(l, err);
     if (rc == 0 && !single) {
@@ -251,14 +266,18 @@ int s3_put_end(void *self, const struct tier_xattr *more, size_t nmore, struct t
     }
     for (size_t i = 0; rc == 0 && i < nmore; i++)
         s3_copy_add_xattr(c, more[i].key, more[i].value, more[i].len);
-    if (rc == 0 && single)
+    if (rc == 0 && single && s3_packs_take(l->s->packs, c, l->filling.fill))
+        rc = add_to_pack(l, &packed, loc, err);
+    if (rc == 0 && single && !packed)
         rc = send_sole(l, &sole, err);
-    if (rc == 0 && !sole)
+    if (rc == 0 && !sole && !packed)
         rc = send_manifest(l, err);
     if (rc != 0)
         return full_or(rc);
-    crash_point(CRASH_s3_after_manifest);
-    locate(l, sole, loc);
+    if (!packed) {
+        crash_point(CRASH_s3_after_manifest);
+        locate(l, sole, loc);
+    }
     put_over(l);
     return 0;
 }

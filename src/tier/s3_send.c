@@ -106,13 +106,14 @@ static void give_back_other(struct s3_tier *s, struct s3_filling *f, const void 
     membudget_put(s->memory, &f->mem[in_plain ? 1 : 0]);
 }
 
-static int encode(struct s3_worker *w, const struct s3_copy *c, struct s3_filling *f,
-                  const void **stored, struct err *err)
+int s3_encode_chunk(struct s3_worker *w, const struct s3_copy *c, struct s3_filling *f,
+                    const void **stored, struct err *err)
 {
     char aad[S3_AAD_MAX];
     uint8_t sum[DIGEST_MAX];
     struct s3_chunk *ch = f->chunk;
     size_t naad = s3_aad(&c->id, ch->n, aad);
+    ch->has_stored_xxh3 = true;
     if (f->mem[1].data == NULL) { /* raw and not encrypted: nothing to encode into */
         ch->info = (struct chunk_info){.plain_size = f->fill, .stored_size = f->fill};
         (void)digest_of(DIGEST_XXH3_128, f->mem[0].data, f->fill, sum);
@@ -148,8 +149,7 @@ int s3_send_chunk(struct s3_worker *w, const struct s3_copy *c, struct s3_fillin
     struct s3_chunk *ch = f->chunk;
     struct s3_fields meta;
     const void *stored = NULL;
-    int rc = encode(w, c, f, &stored, err);
-    ch->has_stored_xxh3 = true;
+    int rc = s3_encode_chunk(w, c, f, &stored, err);
     *closed = rc == 0 && closing && s3_meta_sole(c, ch, &meta);
     if (*closed)
         name_sole(s, c, ch);

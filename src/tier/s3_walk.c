@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
-#include "tier/s3_impl.h"
+#include "tier/s3_pack.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -263,6 +263,9 @@ static int take_object(void *arg, const struct s3_met *o, struct err *err)
 {
     struct walk *w = arg;
     struct name name = {0};
+    struct uuid pack;
+    if (s3_pack_parse_key(w->lane->s, o->key, &pack))
+        return s3_pack_walk(w->lane, o, &pack, w->fn, w->arg, err);
     if (!parse_key(w->lane->s, o->key, &name)) {
         w->foreign++;
         return 0;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The form of a pack: small copies as members of one ZIP archive (PKWARE APPNOTE.TXT 6.3.9, sections
- * 4.3 and 4.4), so that any unzip gives them back. Only what we write is read: members one after the
- * other from byte 0, method 0 (stored), sizes in the local header, names "<archive id>.sole", the
- * metadata of the copy as text in an extra field of kind S3_ZIP_EXTRA in both headers; then the
- * central directory, and its end record without comment as the last bytes. No ZIP64: a pack is less
- * than 4 GiB and has 65,535 members at most. Nothing here allocates but the directory, or knows what
- * the metadata say. Pure functions.
+ * The form of a pack: small copies as members of one ZIP archive (PKWARE APPNOTE.TXT 6.3.9,
+ * sections 4.3 and 4.4), so that any unzip gives them back. Only what we write is read: members one
+ * after the other from byte 0, method 0 (stored), sizes in the local header, names "<archive
+ * id>.sole", the metadata of the copy as text in an extra field of kind S3_ZIP_EXTRA in both
+ * headers; then the central directory, and its end record without comment as the last bytes. No
+ * ZIP64: a pack is less than 4 GiB and has 65,535 members at most. Nothing here allocates but the
+ * directory, or knows what the metadata say. Pure functions.
  */
 #ifndef TIER_S3_ZIP_H
 #define TIER_S3_ZIP_H
@@ -22,7 +22,8 @@
 #define S3_ZIP_TEXT_MAX    4096   /* bytes of metadata of one member */
 #define S3_ZIP_END         22     /* bytes of the end record (4.3.16) */
 #define S3_ZIP_MEMBERS_MAX 65535
-#define S3_ZIP_HEADER_MAX  (30 + 41 + 4 + S3_ZIP_TEXT_MAX) /* of a local header with name and text */
+#define S3_ZIP_HEADER_MAX  (30 + 41 + 4 + S3_ZIP_TEXT_MAX) /* of a local header with name and text \
+                                                            */
 
 /* A member, as it is to be written or was read. */
 struct s3_zip_member {
@@ -51,8 +52,8 @@ void s3_zip_write(struct s3_zip_member *m, uint8_t *out, struct buf *directory);
 void s3_zip_finish(struct buf *directory, size_t n, uint32_t offset);
 
 /* Reads the local header at p, of which n bytes are there; the data behind it may be cut off
- * (m->data is NULL then). m borrows from p; offset is 0. Returns 0, or -EBADMSG with err saying what
- * is wrong: not ours, or cut off within the header. The CRC is not compared. */
+ * (m->data is NULL then). m borrows from p; offset is 0. Returns 0, or -EBADMSG with err saying
+ * what is wrong: not ours, or cut off within the header. The CRC is not compared. */
 int s3_zip_read(const uint8_t *p, size_t n, struct s3_zip_member *m, struct err *err);
 
 /* Reads the end record of a pack of size bytes from its last S3_ZIP_END bytes at p: where the

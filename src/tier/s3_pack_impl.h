@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the packs: what writing them (s3_pack.c), reading them (s3_unpack.c) and the parts of them
+ * that are kept at hand (s3_window.c) share. */
+#ifndef TIER_S3_PACK_IMPL_H
+#define TIER_S3_PACK_IMPL_H
+
+#include "tier/s3_pack.h"
+#include "tier/s3_zip.h"
+
+#define S3_WINDOWS 4
+
+/* "[key_prefix]<pack id>.pack"; the caller frees. */
+char *s3_pack_key(const struct s3_tier *s, const struct uuid *id);
+
+/* ---- parts of packs at hand (s3_window.c) ---- */
+
+struct s3_windows;
+
+/* Nothing at hand. Never NULL. */
+struct s3_windows *s3_windows_new(void);
+void s3_windows_free(struct s3_windows *w);
+
+/* The windows of p. */
+struct s3_windows *s3_packs_windows(struct s3_packs *p);
+
+/*
+ * Copies n (<= S3_WINDOW) bytes at off of bucket/key into out, from what is at hand, or after
+ * reading them and what follows, where reads of this object go forward. Returns whether it did; if
+ * not, the caller reads by itself.
+ */
+bool s3_windows_read(struct s3_windows *w, struct s3_lane *l, const char *bucket, const char *key,
+                     uint64_t off, size_t n, void *out);
+
+/* Forgets what is at hand of key. */
+void s3_windows_forget(struct s3_windows *w, const char *key);
+
+/* Lets all that wait look whether they are cancelled. */
+void s3_windows_wake(struct s3_windows *w);
+
+#endif
