@@ -92,8 +92,9 @@ static void print_one(const cJSON *tier)
                                         "Failures:",
                                         "failures",
                                         NULL};
-    static const char *const sizes[] = {"Bytes:",         "bytes",      "Garbage:", "garbage_bytes",
-                                        "Size of chunk:", "chunk_size", NULL};
+    static const char *const sizes[] = {
+        "Bytes:",        "bytes",     "Garbage:", "garbage_bytes", "Size of chunk:", "chunk_size",
+        "Size of pack:", "pack_size", NULL};
     static const char *const memory[] = {
         "Memory in use:", "used", "Memory at most:", "peak", "Memory bound:", "bound", NULL};
     static const char *const lanes[] = {"Lanes:",     "count",     "Copying:", "copying",

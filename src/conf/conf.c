@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PACK_MIN (1024 * 1024) /* bytes; smaller ones save little */
+
 void conf_fini_keys(const struct conf_key *keys, size_t n, char *base)
 {
     for (size_t i = 0; i < n; i++) {
@@ -189,6 +191,22 @@ static int check_libraries(const struct conf *c, struct err *err)
     return 0;
 }
 
+static int check_packs(const struct conf_store *s, struct err *err)
+{
+    if (s->pack_size == 0)
+        return 0;
+    if (s->pack_size < PACK_MIN)
+        return err_set(err, -EINVAL,
+                       "stores: %s: pack_size = %lld: must be 0 (no packs) or at least 1MiB",
+                       s->name, (long long)s->pack_size);
+    if (s->pack_file > s->pack_size / 4)
+        return err_set(
+            err, -EINVAL,
+            "stores: %s: pack_file = %lld: must be a quarter of pack_size (%lld) at most", s->name,
+            (long long)s->pack_file, (long long)s->pack_size);
+    return 0;
+}
+
 static int check_store(const struct conf_store *s, struct err *err)
 {
     bool keys = s->access_key[0] != '\0';
@@ -208,7 +226,7 @@ static int check_store(const struct conf_store *s, struct err *err)
                        "\"virtual\" cannot carry; set bucket_separator = \"-\" or style = "
                        "\"path\"",
                        s->name);
-    return 0;
+    return check_packs(s, err);
 }
 
 /* Two stores that are one place would take each other's copies for their own. */

@@ -58,7 +58,9 @@ struct conf_store {
     bool tls_verify;
     char *sign_payload; /* "auto", "always", "never" */
     int64_t chunk_size;
-    int64_t buffers; /* buffers x chunk_size bounds the memory for data */
+    int64_t buffers;   /* buffers x chunk_size bounds the memory for data */
+    int64_t pack_size; /* bytes, 0: no packs */
+    int64_t pack_file; /* bytes, of the largest file in a pack */
     char *compression;
     int64_t compression_level;
     char *verify; /* "auto", "checksum" or "read" */

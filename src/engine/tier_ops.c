@@ -128,6 +128,7 @@ static void add_store(const struct estore *s, cJSON *j)
     json_add_int(j, "bucket_count", s->conf->bucket_count);
     json_add_str(j, "key_prefix", s->conf->key_prefix);
     json_add_int(j, "chunk_size", s->conf->chunk_size);
+    json_add_int(j, "pack_size", s->conf->pack_size);
     json_add_str(j, "compression", s->conf->compression);
     (void)cJSON_AddBoolToObject(j, "encrypted", s->conf->key_file[0] != '\0');
 }

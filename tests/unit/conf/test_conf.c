@@ -29,6 +29,10 @@ static int load(const char *text, struct conf **c, struct err *err)
     "filesystems = ( { name = \"fs1\"; path = \"/srv/fs1/\"; } );\n"                               \
     "libraries = ( { name = \"lib1\"; path = \"/srv/lib1\"; } );\n"
 
+/* One store with these keys besides. */
+#define PACKS(keys)                                                                                \
+    "stores = ( { name=\"a\"; endpoint=\"http://h\"; bucket_prefix=\"b\"; " keys " } );\n"
+
 static void a_small_file_gets_all_defaults(void **state)
 {
     (void)state;
@@ -94,6 +98,11 @@ static void what_is_wrong_is_named_with_file_and_line(void **state)
         {"stores = ( { name=\"a\"; endpoint=\"http://h\"; bucket_prefix=\"b_c\"; "
          "style=\"virtual\"; } );\n",
          "underscore"},
+        {PACKS("pack_size=\"64KiB\";"), "pack_size = 65536: must be 0 (no packs) or at least 1MiB"},
+        {PACKS("pack_size=\"1GiB\";"), "pack_size = 1073741824: must lie between 0 and 536870912"},
+        {PACKS("pack_file=\"2MiB\";"), "pack_file = 2097152: must lie between 1 and 1048576"},
+        {PACKS("pack_size=\"1MiB\"; pack_file=\"512KiB\";"),
+         "pack_file = 524288: must be a quarter of pack_size (1048576) at most"},
         {"lustre = { store = \"s\"; };\n", "store s is not configured"},
         {"state_dir = \"/srv/fs1/x\";\n" SITE, "lies in the managed file system fs1"},
         {"s3 = { buckets = \"/elsewhere\"; };\n" SITE, "does not lie in the file system fs1"},
@@ -107,6 +116,26 @@ static void what_is_wrong_is_named_with_file_and_line(void **state)
         assert_null(c);
         if (strstr(err.text, cases[i].says) == NULL || strstr(err.text, path) == NULL)
             fail_msg("case %zu: \"%s\" lacks \"%s\"", i, err.text, cases[i].says);
+    }
+}
+
+static void packs_are_made_only_when_a_size_is_given(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t size, file;
+    } cases[] = {{PACKS(""), 0, 256 << 10},
+                 {PACKS("pack_file = 1048576;"), 0, 1 << 20},
+                 {PACKS("pack_size = \"1MiB\";"), 1 << 20, 256 << 10},
+                 {PACKS("pack_size = \"512MiB\"; pack_file = 1;"), 512 << 20, 1}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        auto_conf struct conf *c = NULL;
+        struct err err = {0};
+        if (load(cases[i].text, &c, &err) != 0)
+            fail_msg("case %zu: %s", i, err.text);
+        assert_int_equal(c->stores[0].pack_size, cases[i].size);
+        assert_int_equal(c->stores[0].pack_file, cases[i].file);
     }
 }
 
@@ -138,6 +167,7 @@ int main(void)
         cmocka_unit_test(a_small_file_gets_all_defaults),
         cmocka_unit_test(sizes_take_units),
         cmocka_unit_test(what_is_wrong_is_named_with_file_and_line),
+        cmocka_unit_test(packs_are_made_only_when_a_size_is_given),
         cmocka_unit_test(a_missing_file_is_named),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
