@@ -96,6 +96,11 @@ int depot_purge(struct depot *d, const struct uuid *id, uint64_t *objects, uint6
     return d->ops->purge(d->self, id, objects, bytes, err);
 }
 
+int depot_drop_pack(struct depot *d, const char *key, uint64_t *bytes, struct err *err)
+{
+    return d->ops->drop_pack(d->self, key, bytes, err);
+}
+
 void depot_figures(struct depot *d, struct depot_figures *out)
 {
     *out = (struct depot_figures){0};

@@ -33,6 +33,7 @@ struct depot_ops {
     int (*walk)(void *self, s3_piece_fn *fn, void *arg, uint64_t *foreign, struct err *err);
     int (*purge)(void *self, const struct uuid *id, uint64_t *objects, uint64_t *bytes,
                  struct err *err);
+    int (*drop_pack)(void *self, const char *key, uint64_t *bytes, struct err *err);
     void (*figures)(void *self, struct depot_figures *out);
 };
 
@@ -74,6 +75,9 @@ int depot_walk(struct depot *d, s3_piece_fn *fn, void *arg, uint64_t *foreign, s
 /* Deletes all that belongs to archive id; see s3_tier_purge. */
 int depot_purge(struct depot *d, const struct uuid *id, uint64_t *objects, uint64_t *bytes,
                 struct err *err);
+
+/* Deletes a pack with all copies in it; see s3_tier_drop_pack. A kind without packs: -EINVAL. */
+int depot_drop_pack(struct depot *d, const char *key, uint64_t *bytes, struct err *err);
 
 /* Fills *out. */
 void depot_figures(struct depot *d, struct depot_figures *out);

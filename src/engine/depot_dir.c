@@ -138,6 +138,13 @@ static int dir_purge(void *self, const struct uuid *id, uint64_t *objects, uint6
     return rc == TIER_ABSENT ? 0 : rc;
 }
 
+static int dir_drop_pack(void *self, const char *key, uint64_t *bytes, struct err *err)
+{
+    const struct dir *d = self;
+    (void)bytes;
+    return err_set(err, -EINVAL, "%s: %s is no pack: a directory has none", d->path, key);
+}
+
 static void dir_figures(void *self, struct depot_figures *out)
 {
     (void)self, (void)out; /* no memory besides the engine's, no requests */
@@ -151,4 +158,5 @@ const struct depot_ops depot_dir = {.kind = "dir",
                                     .probe = dir_probe,
                                     .walk = dir_walk,
                                     .purge = dir_purge,
+                                    .drop_pack = dir_drop_pack,
                                     .figures = dir_figures};

@@ -77,6 +77,9 @@ static int s3_open(const struct conf_store *c, const _Atomic int64_t *halt_ns, v
         .key_file = c->key_file,
         .key_id = c->key_id,
         .create_buckets = c->create_buckets,
+        .pack_size = (uint64_t)c->pack_size,
+        /* a member is one chunk */
+        .pack_file = (uint64_t)(c->pack_file < c->chunk_size ? c->pack_file : c->chunk_size),
     };
     store_settings(c, &t.store);
     t.store.halt_ns = halt_ns;
@@ -102,8 +105,8 @@ static int s3_lane(void *self, const char *name, struct tier **out, struct err *
 
 static int s3_sync(void *self, struct err *err)
 {
-    (void)self, (void)err; /* an object is durable when its PUT was answered */
-    return 0;
+    const struct s3 *s = self;
+    return s3_tier_flush(s->tier, err);
 }
 
 static int s3_probe(void *self, struct err *err)
@@ -126,6 +129,12 @@ static int s3_purge(void *self, const struct uuid *id, uint64_t *objects, uint64
     return s3_tier_purge(s->tier, id, NULL, objects, bytes, err);
 }
 
+static int s3_drop_pack(void *self, const char *key, uint64_t *bytes, struct err *err)
+{
+    const struct s3 *s = self;
+    return s3_tier_drop_pack(s->tier, key, bytes, err);
+}
+
 static void s3_figures(void *self, struct depot_figures *out)
 {
     const struct s3 *s = self;
@@ -145,4 +154,5 @@ const struct depot_ops depot_s3 = {.kind = "s3",
                                    .probe = s3_probe,
                                    .walk = s3_walk,
                                    .purge = s3_purge,
+                                   .drop_pack = s3_drop_pack,
                                    .figures = s3_figures};

@@ -13,7 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-#define FILE_TRIES 3 /* of a file that the store refuses while it is up */
+#define FILE_TRIES 3 /* of a file, or of a sync, that the store refuses while it is up */
+#define FULL_TEXT  640
 
 /* ---- which file ---- */
 
@@ -84,24 +85,31 @@ static void fail(struct copy_work *w, size_t i, const char *text)
     mfile_fail_locked(w->batch, &w->batch->files[i], CODE_FAILED, text);
 }
 
+/* The store refused data for want of room; text gets what a user is told. */
+static void note_full(struct estore *s, const struct err *why, char text[FULL_TEXT])
+{
+    lock_scope(&s->e->lock);
+    s->fulls++;
+    if (why->text[0] != '\0' || s->full[0] == '\0')
+        (void)snprintf(s->full, sizeof(s->full), "%.250s",
+                       why->text[0] != '\0' ? why->text : "no room");
+    (void)snprintf(text, FULL_TEXT,
+                   "store %s (pool %s) is full: %s; make room there, then ask again", s->lib->name,
+                   s->volume->row.pool, s->full);
+}
+
 /* No room: the rest of this piece of work would meet the same. */
 static void store_is_full(struct estore *s, struct copy_work *w, size_t i, const struct err *why)
 {
-    char text[640];
+    char text[FULL_TEXT];
     size_t from = 0;
+    note_full(s, why, text);
+    log_err("%s", text);
     {
         lock_scope(&s->e->lock);
-        s->fulls++;
-        if (why->text[0] != '\0' || s->full[0] == '\0')
-            (void)snprintf(s->full, sizeof(s->full), "%.250s",
-                           why->text[0] != '\0' ? why->text : "no room");
-        (void)snprintf(text, sizeof(text),
-                       "store %s (pool %s) is full: %s; make room there, then ask again",
-                       s->lib->name, s->volume->row.pool, s->full);
         from = w->begun;
         w->begun = w->batch->n;
     }
-    log_err("%s", text);
     fail(w, i, text);
     for (; from < w->batch->n; from++) {
         if (is_wanted(w, from))
@@ -180,11 +188,36 @@ static void add_used(struct estore *s, const struct batch *b, const size_t *file
     volume_store(s->e, s->volume);
 }
 
+/* Makes durable what was put. What the store keeps together (packs) may not be there yet: while the
+ * store is down this waits. Returns 0, or a negative code when there is no room, the store refuses
+ * it, the task is cancelled or the engine stops. */
+static int make_durable(struct estore *s, const struct task *t, struct err *err)
+{
+    for (int tries = 1;; tries++) {
+        char text[FULL_TEXT];
+        int rc = depot_sync(s->depot, err);
+        if (rc == -ENOSPC || rc == -EDQUOT) {
+            note_full(s, err, text);
+            return err_set(err, rc, "%s", text);
+        }
+        if (rc >= 0 || engine_stopping(s->e) || atomic_load(&t->cancelled))
+            return rc;
+        log_err("copies on store %s: %s", s->lib->name, err->text);
+        if (store_failed(s, rc, err) == STORE_DOWN) {
+            if (!store_wait(s, t))
+                return rc;
+            tries = 0;
+        } else if (tries >= FILE_TRIES) {
+            return rc;
+        }
+    }
+}
+
 /* Tells the catalogue of n copies (indexes) of w. */
 static int tell(struct lane *l, struct copy_work *w, const size_t *files, size_t n, struct err *err)
 {
     crash_point(CRASH_migrate_copied);
-    int rc = depot_sync(l->s->depot, err);
+    int rc = make_durable(l->s, w->batch->task, err);
     if (rc < 0)
         return rc;
     crash_point(CRASH_migrate_synced);
@@ -193,6 +226,21 @@ static int tell(struct lane *l, struct copy_work *w, const size_t *files, size_t
         rc = err_set(err, -EIO, "store %s is not in the catalogue any more", l->s->lib->name);
     crash_point(CRASH_migrate_catalogued);
     return rc;
+}
+
+/* The n files of w did not get their copies. When the engine stops they are left
+ * without a result: the next start takes them up. */
+static void not_settled(struct estore *s, struct copy_work *w, const size_t *files, size_t n,
+                        const struct err *err)
+{
+    struct batch *b = w->batch;
+    log_err("copies on store %s: %s", s->lib->name, err->text);
+    bool cancelled = atomic_load(&b->task->cancelled);
+    if (!cancelled && engine_stopping(s->e))
+        return;
+    for (size_t i = 0; i < n; i++)
+        mfile_fail_locked(b, &b->files[files[i]], cancelled ? CODE_CANCEL : CODE_FAILED,
+                          cancelled ? "cancelled" : err->text);
 }
 
 /* The copies become known, all or none. Those that do not are found by firn tier gc. */
@@ -208,14 +256,12 @@ static void settle(struct lane *l, struct copy_work *w)
     }
     int rc = n > 0 ? tell(l, w, files, n, &err) : 0;
     if (rc < 0)
-        log_err("copies on store %s: %s", l->s->lib->name, err.text);
+        not_settled(l->s, w, files, n, &err);
     for (size_t i = 0; i < n; i++) {
         struct mcopy *c = &b->files[files[i]].copies[w->pool];
         c->volume = l->s->volume->row.id;
         c->done = rc == 0;
         c->put = false;
-        if (rc < 0)
-            fail(w, files[i], err.text);
     }
     if (n > 0 && rc == 0)
         add_used(l->s, b, files, n);

@@ -64,7 +64,10 @@ static void problem(struct verify *v, const struct catalog_copy *c, const char *
 static int look(struct verify *v, struct tier *t, const struct catalog_copy *c,
                 const struct catalog_archive *a, struct err *err)
 {
-    auto_tier_location struct tier_location loc = {.key = xstrdup(c->path)};
+    auto_tier_location struct tier_location loc = {.key = xstrdup(c->path),
+                                                   .block = c->start_block,
+                                                   .last_block = c->length,
+                                                   .byteoffset = (uint32_t)c->byte_offset};
     struct tier_digest want;
     uint64_t size = 0;
     bool digested = v->read && a != NULL && a->digest_alg >= 0;
