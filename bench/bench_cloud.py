@@ -386,8 +386,9 @@ def run(a):
             kw = {'fs_size': f'{data_gib * (a.rounds + 3) + 1}G'} if a.store == 'firn' else {}  # no copy is collected meanwhile
             real = stack.enter_context(store(a.store, **kw))
         print(f'store: {a.store}{" in memory" if memory or a.store == "radosgw" else ""}; {os.cpu_count()} processors; '
-              f'firn is {SIDES[a.side].__name__}')
-        ours = SIDES[a.side](stack, real, data_gib * 4 + 1, {'chunk_size': '64MiB', 'buffers': 8, 'stall_timeout': 60})
+              f'firn is {SIDES[a.side].__name__}{", packs of " + a.pack if a.pack != "0" else ""}')
+        ours = SIDES[a.side](stack, real, data_gib * 4 + 1,
+                               {'chunk_size': '64MiB', 'buffers': 8, 'stall_timeout': 60, **({'pack_size': a.pack} if a.pack != '0' else {})})
         place = os.path.join(ours.mount, 'place')
         os.mkdir(place)
         peers = [{'rclone': Rclone, 's3cmd': S3cmd}[p](real, place) for p in a.peer or ['rclone', 's3cmd']]
@@ -409,6 +410,7 @@ def main():
     p.add_argument('--files', type=int)
     p.add_argument('--side', choices=list(SIDES), default=list(SIDES)[0])
     p.add_argument('--store', default='firn')
+    p.add_argument('--pack', default='0', metavar='SIZE', help='pack_size, for firnd')
     p.add_argument('--peer', action='append', choices=['rclone', 's3cmd'])
     a = p.parse_args()
     a.rounds = a.rounds or (3 if a.full else 1)
