@@ -139,8 +139,8 @@ void s3_tier_close(struct s3_tier *s)
     if (s == NULL)
         return;
     s3_sweep_end(s);
-    s3_packs_free(s->packs);
     s3_pool_free(s->pool);
+    s3_packs_free(s->packs);
     membudget_free(s->memory);
     store_close(s->store);
     chunk_keys_free(s->keys);

@@ -46,7 +46,7 @@ struct s3_packs *s3_packs_new(struct s3_tier *s, uint64_t size, uint64_t file)
     p->tier = s;
     p->size = size;
     p->file = file;
-    p->windows = s3_windows_new();
+    p->windows = s3_windows_new(s);
     (void)pthread_mutex_init(&p->lock, NULL);
     (void)pthread_cond_init(&p->moved, NULL);
     p->open.data = xzalloc(size);

@@ -19,7 +19,8 @@ struct s3_packs;
 /* Packs of s, of size bytes each, for files of up to file bytes. Never NULL. */
 struct s3_packs *s3_packs_new(struct s3_tier *s, uint64_t size, uint64_t file);
 
-/* Ends them; copies that were not flushed are lost. NULL is allowed. */
+/* Ends them, after the pool of their tier; copies that were not flushed are lost. NULL is allowed.
+ */
 void s3_packs_free(struct s3_packs *p);
 
 /* Bytes of memory that p holds, at most and at all times (its buffers and windows). */

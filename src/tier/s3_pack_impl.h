@@ -16,8 +16,8 @@ char *s3_pack_key(const struct s3_tier *s, const struct uuid *id);
 
 struct s3_windows;
 
-/* Nothing at hand. Never NULL. */
-struct s3_windows *s3_windows_new(void);
+/* Nothing at hand. Never NULL. Free it after the pool of s. */
+struct s3_windows *s3_windows_new(struct s3_tier *s);
 void s3_windows_free(struct s3_windows *w);
 
 /* The windows of p. */
