@@ -7,6 +7,7 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/timefmt.h"
 #include "tier/s3_pack_impl.h"
 
 #include <errno.h>
@@ -32,9 +33,47 @@ struct s3_packs {
     uint64_t sent; /* number of the last one that is in the store */
 };
 
-static void begin_pack(struct pack *k, uint64_t number)
+/* ---- the order of packs ---- */
+
+#define OFFSET_BITS 29 /* S3_PACK_MAX */
+#define TURN_BITS   6  /* of the milliseconds in an id: several packs in a turn would be mixed */
+
+static uint64_t ms_of(const struct uuid *id)
 {
-    k->id = uuid_new();
+    uint64_t ms = 0;
+    for (size_t i = 0; i < 6; i++)
+        ms = ms << 8 | id->b[i];
+    return ms;
+}
+
+struct uuid s3_pack_new_id(const struct uuid *last)
+{
+    struct uuid id = uuid_new();
+    uint64_t ms = (uint64_t)time_now_ns() / 1000000;
+    if (ms >> TURN_BITS <= ms_of(last) >> TURN_BITS)
+        ms = ms_of(last) + (1U << TURN_BITS);
+    for (size_t i = 0; i < 6; i++)
+        id.b[i] = (uint8_t)(ms >> (40 - 8 * i));
+    id.b[6] = (id.b[6] & 0x0f) | 0x70;
+    return id;
+}
+
+uint64_t s3_pack_place(const struct uuid *id, uint64_t offset)
+{
+    uint64_t turn = ms_of(id) >> TURN_BITS & ((1ULL << (63 - OFFSET_BITS)) - 1);
+    return turn << OFFSET_BITS | offset;
+}
+
+uint64_t s3_pack_offset(uint64_t place)
+{
+    return place & ((1ULL << OFFSET_BITS) - 1);
+}
+
+/* ---- packs ---- */
+
+static void begin_pack(struct pack *k, const struct uuid *last, uint64_t number)
+{
+    k->id = s3_pack_new_id(last);
     k->number = number;
     k->used = 0;
     k->n = 0;
@@ -51,7 +90,7 @@ struct s3_packs *s3_packs_new(struct s3_tier *s, uint64_t size, uint64_t file)
     (void)pthread_cond_init(&p->moved, NULL);
     p->open.data = xzalloc(size);
     p->sealed.data = xzalloc(size);
-    begin_pack(&p->open, 1);
+    begin_pack(&p->open, &p->open.id, 1);
     return p;
 }
 
@@ -152,7 +191,7 @@ static void seal(struct s3_packs *p)
     p->open = p->sealed;
     p->sealed = full;
     buf_reset(&p->open.directory);
-    begin_pack(&p->open, full.number + 1);
+    begin_pack(&p->open, &full.id, full.number + 1);
 }
 
 /* One step towards an empty open pack: waits for the pack that somebody sends, or sends one. lock
@@ -207,7 +246,7 @@ static void append(struct s3_packs *p, struct s3_zip_member *m, struct tier_loca
     k->used += m->length;
     k->n++;
     loc->key = xasprintf("%s/%s", s3_bucket_for(p->tier, &k->id, NULL), key);
-    loc->block = m->offset;
+    loc->block = s3_pack_place(&k->id, m->offset);
     loc->byteoffset = m->length;
 }
 

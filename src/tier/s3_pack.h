@@ -2,9 +2,12 @@
 /*
  * Packs: small copies without a label that many lanes put into one object, which costs one request
  * instead of one for each. A member is what a sole object would be, its bytes and its metadata; the
- * form is s3_zip.h. Its location is the pack's BUCKET/KEY, the offset of its header (block) and the
- * length of header and data (byteoffset). A pack is in memory until it is full or flushed: a copy
- * is durable when s3_pack_flush has returned 0.
+ * form is s3_zip.h. Its location is the pack's BUCKET/KEY, its place (block) and the length of
+ * header and data (byteoffset). The place is the offset of its header with the pack's turn above
+ * it, so that the order of places is the order of putting, over all packs: what reads in that order
+ * goes forward in one pack after the other. The turn is in the pack's id, a UUID of version 7. A
+ * pack is in memory until it is full or flushed: a copy is durable when s3_pack_flush has returned
+ * 0.
  */
 #ifndef TIER_S3_PACK_H
 #define TIER_S3_PACK_H

@@ -9,6 +9,14 @@
 
 #define S3_WINDOWS 4
 
+/* A pack's id: version 7 (RFC 9562, 5.7), of now or, where that is not later, one turn after last.
+ */
+struct uuid s3_pack_new_id(const struct uuid *last);
+
+/* The place of the member at offset of pack id, and back. */
+uint64_t s3_pack_place(const struct uuid *id, uint64_t offset);
+uint64_t s3_pack_offset(uint64_t place);
+
 /* "[key_prefix]<pack id>.pack"; the caller frees. */
 char *s3_pack_key(const struct s3_tier *s, const struct uuid *id);
 

@@ -77,7 +77,8 @@ static int read_header(struct s3_lane *l, const struct tier_location *loc, const
     uint8_t head[S3_ZIP_HEADER_MAX];
     size_t n = loc->byteoffset < sizeof(head) ? loc->byteoffset : sizeof(head);
     struct s3_zip_member m;
-    int rc = store_get(l->s->store, bucket, key, loc->block, head, n, false, &l->cancel, NULL, err);
+    int rc = store_get(l->s->store, bucket, key, s3_pack_offset(loc->block), head, n, false,
+                       &l->cancel, NULL, err);
     if (rc == STORE_ABSENT)
         return TIER_ABSENT;
     if (rc == STORE_ARCHIVED)
@@ -88,7 +89,7 @@ static int read_header(struct s3_lane *l, const struct tier_location *loc, const
         rc = s3_zip_read(head, n, &m, err);
     if (rc == 0 && m.length != loc->byteoffset)
         rc = err_set(err, -EBADMSG, "a member of another length lies there");
-    return rc == 0 ? read_member(&m, loc->block, bucket, key, c, err) : rc;
+    return rc == 0 ? read_member(&m, s3_pack_offset(loc->block), bucket, key, c, err) : rc;
 }
 
 int s3_pack_load(struct s3_lane *l, const struct tier_location *loc, struct s3_copy *c,
@@ -115,7 +116,7 @@ int s3_pack_load(struct s3_lane *l, const struct tier_location *loc, struct s3_c
             break;
     }
     return rc < 0 ? err_wrap(err, rc, "%s: %s at byte %llu", l->name, loc->key,
-                             (unsigned long long)loc->block)
+                             (unsigned long long)s3_pack_offset(loc->block))
                   : rc;
 }
 
@@ -124,13 +125,14 @@ static bool read_bytes(struct s3_lane *l, const struct tier_location *loc, void 
 {
     auto_free char *bucket = NULL;
     const char *key = NULL;
+    uint64_t off = s3_pack_offset(loc->block);
     if (s3_split_location(loc->key, &bucket, &key, NULL) < 0)
         return false;
-    if (l->s->packs != NULL && s3_windows_read(s3_packs_windows(l->s->packs), l, bucket, key,
-                                               loc->block, loc->byteoffset, out))
+    if (l->s->packs != NULL &&
+        s3_windows_read(s3_packs_windows(l->s->packs), l, bucket, key, off, loc->byteoffset, out))
         return true;
-    return store_get(l->s->store, bucket, key, loc->block, out, loc->byteoffset, false, &l->cancel,
-                     NULL, NULL) == 0;
+    return store_get(l->s->store, bucket, key, off, out, loc->byteoffset, false, &l->cancel, NULL,
+                     NULL) == 0;
 }
 
 int s3_pack_read(struct s3_lane *l, const struct tier_location *loc, struct memblock mem[2],
@@ -149,7 +151,7 @@ int s3_pack_read(struct s3_lane *l, const struct tier_location *loc, struct memb
     bool came = read_bytes(l, loc, mem[0].data) &&
                 s3_zip_read(mem[0].data, loc->byteoffset, &m, NULL) == 0 && m.data != NULL &&
                 m.length == loc->byteoffset &&
-                read_member(&m, loc->block, bucket, key, c, NULL) == 0;
+                read_member(&m, s3_pack_offset(loc->block), bucket, key, c, NULL) == 0;
     const size_t room = came ? c->chunks[0]->info.plain_size : 0;
     if (came && c->chunks[0]->info.codec != CHUNK_RAW && room > mem[1].size) {
         membudget_put(l->s->memory, &mem[1]);
@@ -220,7 +222,7 @@ static int64_t age_of(const struct s3_met *o)
     return o->modified_ns > 0 ? o->modified_ns : time_now_ns();
 }
 
-static int give_member(const struct s3_met *o, const struct directory *d,
+static int give_member(const struct s3_met *o, const struct uuid *pack, const struct directory *d,
                        const struct s3_zip_member *m, s3_found_fn *fn, void *arg, struct err *err)
 {
     struct s3_found f = {.piece = {.id = m->id,
@@ -229,8 +231,9 @@ static int give_member(const struct s3_met *o, const struct directory *d,
                                    .bytes = m->length,
                                    .members = d->members,
                                    .newest_ns = age_of(o)}};
-    auto_tier_location struct tier_location loc = {
-        .key = xasprintf("%s/%s", o->bucket, o->key), .block = m->offset, .byteoffset = m->length};
+    auto_tier_location struct tier_location loc = {.key = xasprintf("%s/%s", o->bucket, o->key),
+                                                   .block = s3_pack_place(pack, m->offset),
+                                                   .byteoffset = m->length};
     int rc = read_member(m, m->offset, o->bucket, o->key, &f.copy, NULL);
     if (rc == 0) {
         f.piece.complete = true;
@@ -285,7 +288,7 @@ int s3_pack_walk(struct s3_lane *l, const struct s3_met *o, const struct uuid *i
         return give_damaged(o, id, fn, arg, err);
     for (size_t i = 0; i < d.members && rc == 0; i++) {
         (void)s3_zip_read_entry(d.data, d.length, d.offset, &at, &m, NULL);
-        rc = give_member(o, &d, &m, fn, arg, err);
+        rc = give_member(o, id, &d, &m, fn, arg, err);
     }
     return rc < 0 ? err_wrap(err, rc, "%s/%s", o->bucket, o->key) : rc;
 }
