@@ -50,35 +50,43 @@ static int check_sums(const struct head *h, const void *data, size_t n, bool md5
     return strcasecmp(text, h->reply.etag) == 0 ? 0 : differs(err, "ETag");
 }
 
+/* Whether the part that a 206 announces is the one that was asked for; *size gets what is to come.
+ */
+static int check_range(const struct head *h, const struct expected *e, size_t *size,
+                       struct err *err)
+{
+    uint64_t there = (uint64_t)(h->range_to - h->range_from) + 1;
+    if (e->whole || e->small || !h->has_range || (uint64_t)h->range_from != e->off) {
+        (void)err_set(err, -EPROTO, "the answer is another part of the object");
+        return 1;
+    }
+    if (e->some && there < e->size)
+        *size = (size_t)there;
+    return there < *size
+               ? err_set(err, -EMSGSIZE, "the object ends at byte %" PRId64 ", before %" PRIu64,
+                         h->range_to + 1, e->off + e->size)
+               : 0;
+}
+
 /* Whether the answer is that part of an object that was asked for. */
 static int check_part(const struct transfer *t, const struct expected *e, struct err *err)
 {
     const struct head *h = &t->head;
+    bool all = h->reply.status == 200;
     size_t size = e->size;
-    if (h->reply.status == 206) {
-        if (e->whole || e->small || !h->has_range || (uint64_t)h->range_from != e->off) {
-            (void)err_set(err, -EPROTO, "the answer is another part of the object");
-            return 1;
-        }
-        uint64_t there = (uint64_t)(h->range_to - h->range_from) + 1;
-        if (e->some && there < size)
-            size = (size_t)there;
-        if (there < size)
-            return err_set(err, -EMSGSIZE, "the object ends at byte %" PRId64 ", before %" PRIu64,
-                           h->range_to + 1, e->off + e->size);
-    } else if (e->off > 0) {
+    int rc = h->reply.status == 206 ? check_range(h, e, &size, err) : 0;
+    if (rc != 0)
+        return rc;
+    if (all && e->off > 0) {
         (void)err_set(err, -EPROTO, "the store gave the whole object where a part was asked for");
         return 1;
     }
-    if (e->small || (e->some && h->reply.status == 200))
+    if (e->small || (e->some && all) || t->got == size)
         return 0;
-    if (t->got != size && (e->whole || h->reply.status == 200))
+    if (e->whole || all)
         return err_set(err, -EMSGSIZE, "the object has %zu bytes, not %zu", t->got, e->size);
-    if (t->got != size) {
-        (void)err_set(err, -EIO, "%zu of %zu bytes came", t->got, size);
-        return 1;
-    }
-    return 0;
+    (void)err_set(err, -EIO, "%zu of %zu bytes came", t->got, size);
+    return 1;
 }
 
 static int check_get(struct call *c, struct transfer *t, struct err *err)

@@ -251,13 +251,42 @@ static void put_over(struct s3_lane *l)
     free(take_ptr(l->closing_key));
 }
 
+/* The copy of one chunk at most, whose data are all here: into a pack, or as its own object, with a
+ * manifest where its metadata need one. */
+static int close_single(struct s3_lane *l, struct tier_location *loc, struct err *err)
+{
+    bool packed = false;
+    bool sole = false;
+    int rc = 0;
+    if (s3_packs_take(l->s->packs, &l->copy, l->filling.fill))
+        rc = add_to_pack(l, &packed, loc, err);
+    if (rc < 0 || packed)
+        return rc;
+    rc = send_sole(l, &sole, err);
+    if (rc == 0 && !sole)
+        rc = send_manifest(l, err);
+    if (rc < 0)
+        return rc;
+    crash_point(CRASH_s3_after_manifest);
+    locate(l, sole, loc);
+    return 0;
+}
+
+static int close_chunked(struct s3_lane *l, struct tier_location *loc, struct err *err)
+{
+    int rc = send_manifest(l, err);
+    if (rc < 0)
+        return rc;
+    crash_point(CRASH_s3_after_manifest);
+    locate(l, false, loc);
+    return 0;
+}
+
 int s3_put_end(void *self, const struct tier_xattr *more, size_t nmore, struct tier_location *loc,
                struct err *err)
 {
     struct s3_lane *l = self;
     struct s3_copy *c = &l->copy;
-    bool sole = false;
-    bool packed = false;
     bool single = c->nchunks == 0 || (l->filling.chunk != NULL && c->size <= c->chunk_size);
     int rc = s3_lane_stopped(l, err);
     if (rc == 0 && !single) {
@@ -266,18 +295,10 @@ int s3_put_end(void *self, const struct tier_xattr *more, size_t nmore, struct t
     }
     for (size_t i = 0; rc == 0 && i < nmore; i++)
         s3_copy_add_xattr(c, more[i].key, more[i].value, more[i].len);
-    if (rc == 0 && single && s3_packs_take(l->s->packs, c, l->filling.fill))
-        rc = add_to_pack(l, &packed, loc, err);
-    if (rc == 0 && single && !packed)
-        rc = send_sole(l, &sole, err);
-    if (rc == 0 && !sole && !packed)
-        rc = send_manifest(l, err);
+    if (rc == 0)
+        rc = single ? close_single(l, loc, err) : close_chunked(l, loc, err);
     if (rc != 0)
         return full_or(rc);
-    if (!packed) {
-        crash_point(CRASH_s3_after_manifest);
-        locate(l, sole, loc);
-    }
     put_over(l);
     return 0;
 }

@@ -22,8 +22,9 @@
 #define S3_ZIP_TEXT_MAX    4096   /* bytes of metadata of one member */
 #define S3_ZIP_END         22     /* bytes of the end record (4.3.16) */
 #define S3_ZIP_MEMBERS_MAX 65535
-#define S3_ZIP_HEADER_MAX  (30 + 41 + 4 + S3_ZIP_TEXT_MAX) /* of a local header with name and text \
-                                                            */
+#define S3_ZIP_HEADER_MAX                                                                          \
+    (30 + 41 + 4 + S3_ZIP_TEXT_MAX) /* of a local header with name and text                        \
+                                     */
 
 /* A member, as it is to be written or was read. */
 struct s3_zip_member {
