@@ -207,6 +207,16 @@ static void print_garbage(const cJSON *res)
     }
 }
 
+static void print_in_packs(const char *name, const cJSON *in)
+{
+    char bytes[CMD_NUMBER_MAX];
+    if (json_int(in, "count", 0) > 0)
+        (void)printf("%s: %" PRId64 " more, %s, are garbage in packs that also hold wanted copies; "
+                     "it goes with its pack\n",
+                     name, json_int(in, "count", 0),
+                     cmd_human_bytes(json_int(in, "bytes", 0), bytes));
+}
+
 static int run_gc(struct cmd_ctx *ctx, const struct cmd_args *args)
 {
     int64_t age = 0;
@@ -237,6 +247,7 @@ static int run_gc(struct cmd_ctx *ctx, const struct cmd_args *args)
                  json_int(res, "foreign", 0), json_int(res, "garbage_count", 0),
                  erase ? "deleted:" : "not deleted (--delete does):", json_int(res, "objects", 0),
                  cmd_human_bytes(json_int(res, "bytes", 0), bytes));
+    print_in_packs(args->argv[0], cJSON_GetObjectItemCaseSensitive(res, "in_packs"));
     return rc;
 }
 

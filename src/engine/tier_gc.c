@@ -4,16 +4,14 @@
  * enough; it was put by a file system that is managed here (by name, and by UUID where the copy
  * says one); the catalogue calls it garbage or lost, or does not know it, or, when that is asked
  * for, its file is gone or has other data; no batch in memory is putting it; and no file's record
- * names its archive, for which all records of all file systems are read. Deleting asks the
- * catalogue and the file once more.
+ * names its archive, for which all records of all file systems are read. Copies in packs are proven
+ * one by one; a pack is garbage when all of them are. Deleting is tier_gc_delete.c.
  */
-#include "engine/engine_impl.h"
-
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
-#include "engine/depot.h"
+#include "engine/tier_gc_impl.h"
 #include "scan/scan.h"
 
 #include <dirent.h>
@@ -26,55 +24,22 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define PAGE         256
 #define SHOWN_MAX    1000
 #define MIN_AGE_S    86400
 #define PROBLEMS_MAX 100
 
-enum reason { GC_GARBAGE, GC_LOST, GC_UNKNOWN, GC_INCOMPLETE, GC_UNREFERENCED };
 static const char *const reasons[] = {"garbage in the catalogue", "given up in the catalogue",
                                       "unknown to the catalogue", "incomplete",
                                       "its file is gone or has newer data"};
 
-struct candidate {
-    struct uuid id;
-    enum reason reason;
-    bool complete, damaged;
-    char *key; /* location of a complete copy */
-    char *path;
-    struct efs *fs;
-    uint64_t objects, bytes;
-    struct candidate *next; /* of all that were ever in the hash */
-    UT_hash_handle hh;
-};
-
-struct gc {
-    struct engine *e;
-    struct estore *s;
-    struct depot *depot;
-    const struct engine_call *call;
-    int64_t newest_ns; /* younger ones are left alone */
-    bool unreferenced; /* copies that count, of files that are gone, are garbage too */
-    pthread_mutex_t lock;
-    struct candidate *candidates; /* hash by id */
-    struct candidate *all;        /* those and dropped ones */
-    struct candidate *page[PAGE]; /* not looked up in the catalogue yet */
-    size_t n;
-    const char *fs_name, *root; /* that are scanned */
-    bool scan_failed;
-    int64_t kept, recent, others;
-    int64_t objects, bytes, deleted;
-    cJSON *problems;
-};
-
-static void problem(struct gc *g, const char *text)
+void gc_problem(struct gc *g, const char *text)
 {
     lock_scope(&g->lock);
     if (cJSON_GetArraySize(g->problems) < PROBLEMS_MAX)
         (void)cJSON_AddItemToArray(g->problems, cJSON_CreateString(text));
 }
 
-static void tell(struct gc *g, const char *stage, int64_t done)
+void gc_tell(struct gc *g, const char *stage, int64_t done)
 {
     if (g->call->event == NULL)
         return;
@@ -84,15 +49,16 @@ static void tell(struct gc *g, const char *stage, int64_t done)
     g->call->event(g->call->event_arg, j);
 }
 
-static void free_candidate(struct candidate *c)
+static void free_candidate(struct gc_candidate *c)
 {
-    free(c->key);
+    tier_location_fini(&c->at);
+    gc_places_free(c);
     free(c->path);
     free(c);
 }
 
 /* c is no garbage; it is freed with the others. */
-static void drop(struct gc *g, struct candidate *c)
+static void drop(struct gc *g, struct gc_candidate *c)
 {
     HASH_DEL(g->candidates, c);
 }
@@ -101,7 +67,7 @@ static void drop(struct gc *g, struct candidate *c)
 
 /* What the catalogue says of c: 1 it is a copy that counts, 0 with *reason that it is none, or that
  * it knows of nothing. */
-static int judge(const struct gc *g, struct candidate *c, const struct catalog_copies *l)
+static int judge(const struct gc *g, struct gc_candidate *c, const struct catalog_copies *l)
 {
     c->reason = c->complete ? GC_UNKNOWN : GC_INCOMPLETE;
     for (size_t i = 0; i < l->n; i++) {
@@ -118,25 +84,25 @@ static int judge(const struct gc *g, struct candidate *c, const struct catalog_c
 }
 
 /* It may be somebody's only copy that is hurt, or cannot be read today. */
-static void is_damaged(struct gc *g, const struct candidate *c)
+static void is_damaged(struct gc *g, const struct gc_candidate *c)
 {
     char id[UUID_TEXT];
     uuid_format(&c->id, id);
     auto_free char *text = xasprintf(
         "archive %s is unknown to the catalogue and not whole, though it was once; it is kept", id);
-    problem(g, text);
+    gc_problem(g, text);
 }
 
 static int flush_page(struct gc *g, struct err *err)
 {
     struct catalog_copies l = {0};
-    struct uuid ids[PAGE];
+    struct uuid ids[GC_PAGE];
     for (size_t i = 0; i < g->n; i++)
         ids[i] = g->page[i]->id;
     int rc = g->n > 0 ? catalog_copy_of(g->e->cat, ids, g->n, &l, err) : 0;
     for (size_t i = 0; i < g->n; i++) {
-        struct candidate *c = g->page[i];
-        struct candidate *old = NULL;
+        struct gc_candidate *c = g->page[i];
+        struct gc_candidate *old = NULL;
         int counts = rc == 0 ? judge(g, c, &l) : 1;
         if (counts == 0 && c->damaged && c->reason == GC_INCOMPLETE) {
             is_damaged(g, c);
@@ -149,6 +115,8 @@ static int flush_page(struct gc *g, struct err *err)
             continue;
         }
         g->kept += counts;
+        if (counts == 0) /* more of it: in another pack, say */
+            gc_place_merge(old, c);
         free_candidate(c);
     }
     g->n = 0;
@@ -170,17 +138,20 @@ static int on_piece(void *arg, const struct s3_piece *p, struct err *err)
         g->recent++;
         return 0;
     }
-    struct candidate *c = xzalloc(sizeof(*c));
+    struct gc_candidate *c = xzalloc(sizeof(*c));
     c->id = p->id;
     c->complete = p->complete;
     c->damaged = p->damaged;
     c->fs = fs;
+    c->own = p->members == 0;
     c->objects = p->objects;
-    c->bytes = p->bytes;
+    c->bytes = c->own ? p->bytes : 0;
     if (p->complete && p->location != NULL)
-        c->key = xstrdup(p->location->key);
+        tier_location_copy(&c->at, p->location);
+    if (!c->own && p->location != NULL)
+        gc_place_add(g, c, p);
     g->page[g->n++] = c;
-    return g->n == PAGE ? flush_page(g, err) : 0;
+    return g->n == GC_PAGE ? flush_page(g, err) : 0;
 }
 
 /* ---- against work in memory ---- */
@@ -192,7 +163,7 @@ static void spare_running(struct gc *g)
     DL_FOREACH2(g->e->live, b, live_next)
     {
         for (size_t i = 0; i < b->n; i++) {
-            struct candidate *c = NULL;
+            struct gc_candidate *c = NULL;
             HASH_FIND(hh, g->candidates, &b->files[i].archive, sizeof(struct uuid), c);
             if (c != NULL) {
                 drop(g, c);
@@ -206,7 +177,7 @@ static void spare_running(struct gc *g)
 
 struct shown {
     struct gc *g;
-    struct candidate *c;
+    struct gc_candidate *c;
     bool foreign;
 };
 
@@ -229,23 +200,22 @@ static int on_shown(void *arg, const struct tier_entry *x, struct err *err)
 /* Another site's file system may have the same name: its UUID tells. */
 static void ask_copies(struct gc *g, struct tier *t)
 {
-    struct candidate *c = NULL;
-    struct candidate *tmp = NULL;
+    struct gc_candidate *c = NULL;
+    struct gc_candidate *tmp = NULL;
     if ((tier_caps(t) & TIER_CAN_SHOW) == 0)
         return;
     HASH_ITER (hh, g->candidates, c, tmp) {
         struct shown s = {.g = g, .c = c};
         struct err err = {0};
-        if (c->key == NULL)
+        if (c->at.key == NULL)
             continue;
-        struct tier_location loc = {.key = c->key};
-        int rc = tier_show(t, &c->id, &loc, on_shown, &s, &err);
+        int rc = tier_show(t, &c->id, &c->at, on_shown, &s, &err);
         if (rc == 0 && !s.foreign)
             continue;
         if (rc == 0)
             g->others++;
         else
-            problem(g, rc > 0 ? "a copy went away while it was looked at" : err.text);
+            gc_problem(g, rc > 0 ? "a copy went away while it was looked at" : err.text);
         drop(g, c);
     }
 }
@@ -264,7 +234,7 @@ static void illegible(struct gc *g, struct scan_entry *x, const char *what)
 {
     auto_free char *text =
         xasprintf("%s: %s: %s", g->fs_name, below(g, scan_entry_path(x, NULL)), what);
-    problem(g, text);
+    gc_problem(g, text);
     lock_scope(&g->lock);
     g->scan_failed = true;
 }
@@ -293,7 +263,7 @@ static int on_file(void *ctx, unsigned worker, struct scan_entry *x)
         illegible(g, x, "its state record is damaged");
         return SCAN_GO_ON;
     }
-    struct candidate *c = NULL;
+    struct gc_candidate *c = NULL;
     lock_scope(&g->lock);
     HASH_FIND(hh, g->candidates, &r.archive, sizeof(struct uuid), c);
     if (c != NULL) {
@@ -312,7 +282,7 @@ static void on_error(void *ctx, unsigned worker, const char *path, int code, con
         return;
     auto_free char *text =
         xasprintf("%s: %s: %s: %s", g->fs_name, below(g, path), what, strerror(-code));
-    problem(g, text);
+    gc_problem(g, text);
     lock_scope(&g->lock);
     g->scan_failed = true;
 }
@@ -360,7 +330,7 @@ static bool scan_fs(struct gc *g, const struct efs *fs)
     g->scan_failed = false;
     g->fs_name = fs->conf->name;
     g->root = root;
-    tell(g, fs->conf->name, (int64_t)HASH_COUNT(g->candidates));
+    gc_tell(g, fs->conf->name, (int64_t)HASH_COUNT(g->candidates));
     if (fs->fs == NULL || (tree < 0 && !is_mounted(fs)))
         rc = err_set(&err, -ENODEV, "file system %s is not available", fs->conf->name);
     else
@@ -368,7 +338,7 @@ static bool scan_fs(struct gc *g, const struct efs *fs)
     if (rc == 0 && tree < 0 && !is_mounted(fs))
         rc = err_set(&err, -ENODEV, "file system %s went away", fs->conf->name);
     if (rc < 0)
-        problem(g, err.text);
+        gc_problem(g, err.text);
     return rc >= 0 && !g->scan_failed;
 }
 
@@ -381,79 +351,18 @@ static void ask_files(struct gc *g)
         whole = scan_fs(g, &g->e->fs[i]) && whole;
     if (whole)
         return;
-    struct candidate *c = NULL;
-    struct candidate *tmp = NULL;
-    problem(g, "not every file could be asked, so nothing counts as garbage");
+    struct gc_candidate *c = NULL;
+    struct gc_candidate *tmp = NULL;
+    gc_problem(g, "not every file could be asked, so nothing counts as garbage");
     HASH_ITER (hh, g->candidates, c, tmp) {
         drop(g, c);
         g->kept++;
     }
 }
 
-/* ---- deleting ---- */
-
-/* The number of c's copy on this store when the catalogue still does not count on it, 0 when it
- * knows none, -1 when it does. *others: there are further copies. */
-static int ask_again(struct gc *g, const struct candidate *c, bool *others)
-{
-    struct catalog_copies l = {0};
-    int no = 0;
-    *others = false;
-    if (catalog_copy_of(g->e->cat, &c->id, 1, &l, NULL) < 0)
-        return -1;
-    for (size_t i = 0; i < l.n; i++) {
-        if (l.v[i].volume != g->s->volume->row.id)
-            *others = *others || l.v[i].state != CATALOG_COPY_LOST;
-        else if (l.v[i].state != CATALOG_COPY_VALID || c->reason == GC_UNREFERENCED)
-            no = l.v[i].copy_no;
-        else
-            no = -1;
-    }
-    size_t n = l.n;
-    catalog_copies_fini(&l);
-    return no >= 0 && n > 0 && archive_is_referenced(g->e, &c->id) ? -1 : no;
-}
-
-static void delete_one(struct gc *g, const struct candidate *c)
-{
-    struct err err = {0};
-    bool others = false;
-    uint64_t objects = 0;
-    uint64_t bytes = 0;
-    int no = ask_again(g, c, &others);
-    if (no < 0)
-        return;
-    if (c->reason == GC_UNREFERENCED) /* on other tiers too */
-        copies_set_state(g->e, &c->id, 0, CATALOG_COPY_GARBAGE, "tier gc");
-    if (no > 0) /* first, so that nobody looks for what is half deleted */
-        copies_set_state(g->e, &c->id, no, CATALOG_COPY_LOST, "tier gc");
-    int rc = depot_purge(g->depot, &c->id, &objects, &bytes, &err);
-    g->objects += (int64_t)objects;
-    g->bytes += (int64_t)bytes;
-    if (rc == 0 && no > 0 && !others)
-        rc = catalog_archive_delete(g->e->cat, &c->id, 1, &err);
-    if (rc < 0)
-        problem(g, err.text);
-    else
-        g->deleted++;
-}
-
-static void delete_all(struct gc *g)
-{
-    const struct candidate *c = NULL;
-    int64_t done = 0;
-    for (c = g->candidates; c != NULL && !engine_stopping(g->e); c = c->hh.next) {
-        delete_one(g, c);
-        if (++done % PAGE == 0)
-            tell(g, "delete", done);
-    }
-    log_info("store %s: gc deleted %lld archives, %lld objects, %lld bytes", g->s->lib->name,
-             (long long)g->deleted, (long long)g->objects, (long long)g->bytes);
-}
-
 /* ---- the operation ---- */
 
-static void find_path(struct gc *g, struct candidate *c)
+static void find_path(struct gc *g, struct gc_candidate *c)
 {
     struct catalog_archives a = {0};
     if (c->path == NULL && catalog_archive_get(g->e->cat, &c->id, &a, NULL) == 0)
@@ -461,35 +370,64 @@ static void find_path(struct gc *g, struct candidate *c)
     catalog_archives_fini(&a);
 }
 
-static cJSON *garbage_json(struct gc *g, bool count)
+static cJSON *candidate_json(struct gc *g, struct gc_candidate *c)
 {
-    struct candidate *c = NULL;
+    const struct gc_place *x = NULL;
+    char id[UUID_TEXT];
+    uint64_t bytes = c->bytes;
+    const char *pack = "";
+    LL_FOREACH (c->places, x) {
+        if (!x->pack->dead)
+            continue;
+        bytes += x->bytes;
+        pack = x->pack->key;
+    }
+    find_path(g, c);
+    cJSON *o = cJSON_CreateObject();
+    uuid_format(&c->id, id);
+    json_add_str(o, "id", id);
+    json_add_str(o, "reason", reasons[c->reason]);
+    json_add_int(o, "objects", (int64_t)c->objects);
+    json_add_int(o, "bytes", (int64_t)bytes);
+    json_add_str(o, "pack", pack);
+    json_add_str(o, "path", c->path != NULL ? c->path : "");
+    return o;
+}
+
+static cJSON *garbage_json(struct gc *g)
+{
+    struct gc_candidate *c = NULL;
     cJSON *a = cJSON_CreateArray();
     int n = 0;
-    for (c = g->candidates; c != NULL; c = c->hh.next) {
-        char id[UUID_TEXT];
-        g->objects += count ? (int64_t)c->objects : 0;
-        g->bytes += count ? (int64_t)c->bytes : 0;
-        if (n++ >= SHOWN_MAX)
+    for (c = g->candidates; c != NULL && n < SHOWN_MAX; c = c->hh.next) {
+        if (c->waits)
             continue;
-        find_path(g, c);
-        cJSON *o = cJSON_CreateObject();
-        uuid_format(&c->id, id);
-        json_add_str(o, "id", id);
-        json_add_str(o, "reason", reasons[c->reason]);
-        json_add_int(o, "objects", (int64_t)c->objects);
-        json_add_int(o, "bytes", (int64_t)c->bytes);
-        json_add_str(o, "path", c->path != NULL ? c->path : "");
-        (void)cJSON_AddItemToArray(a, o);
+        (void)cJSON_AddItemToArray(a, candidate_json(g, c));
+        n++;
     }
     return a;
+}
+
+/* What deleting would delete. */
+static void count_garbage(struct gc *g)
+{
+    const struct gc_candidate *c = NULL;
+    const struct gc_pack *k = NULL;
+    for (c = g->candidates; c != NULL; c = c->hh.next) {
+        g->objects += (int64_t)c->objects;
+        g->bytes += (int64_t)c->bytes;
+    }
+    for (k = g->packs; k != NULL; k = k->hh.next) {
+        g->objects += k->dead ? 1 : 0;
+        g->bytes += k->dead ? (int64_t)k->bytes : 0;
+    }
 }
 
 static int collect(struct gc *g, uint64_t *foreign, struct err *err)
 {
     auto_tier struct tier *t = NULL;
     int rc = depot_lane(g->depot, &t, err);
-    tell(g, "list", 0);
+    gc_tell(g, "list", 0);
     if (rc == 0)
         rc = depot_walk(g->depot, on_piece, g, foreign, err);
     if (rc == 0)
@@ -504,13 +442,14 @@ static int collect(struct gc *g, uint64_t *foreign, struct err *err)
 
 static void free_all(struct gc *g)
 {
-    struct candidate *c = NULL;
-    struct candidate *tmp = NULL;
+    struct gc_candidate *c = NULL;
+    struct gc_candidate *tmp = NULL;
     for (size_t i = 0; i < g->n; i++)
         free_candidate(g->page[i]);
     HASH_CLEAR(hh, g->candidates);
     LL_FOREACH_SAFE(g->all, c, tmp)
     free_candidate(c);
+    gc_packs_free(g);
     (void)pthread_mutex_destroy(&g->lock);
 }
 
@@ -520,10 +459,16 @@ static cJSON *report(struct gc *g, bool erase, uint64_t foreign)
     json_add_int(j, "copies_kept", g->kept);
     json_add_int(j, "recent", g->recent);
     json_add_int(j, "foreign", g->others + (int64_t)foreign);
-    json_add_int(j, "garbage_count", (int64_t)HASH_COUNT(g->candidates));
-    (void)cJSON_AddItemToObject(j, "garbage", garbage_json(g, !erase));
+    gc_packs_judge(g);
+    json_add_int(j, "garbage_count", g->garbage);
+    (void)cJSON_AddItemToObject(j, "garbage", garbage_json(g));
+    cJSON *in = cJSON_AddObjectToObject(j, "in_packs");
+    json_add_int(in, "count", g->in_packs);
+    json_add_int(in, "bytes", g->in_packs_bytes);
     if (erase)
-        delete_all(g);
+        gc_delete_all(g);
+    else
+        count_garbage(g);
     json_add_int(j, "objects", g->objects);
     json_add_int(j, "bytes", g->bytes);
     json_add_int(j, "deleted", g->deleted);
