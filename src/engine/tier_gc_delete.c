@@ -25,6 +25,7 @@ void gc_place_add(struct gc *g, struct gc_candidate *c, const struct s3_piece *p
         k->key = xstrdup(key);
         k->members = p->members;
         HASH_ADD_KEYPTR(hh, g->packs, k->key, n, k);
+        LL_PREPEND(g->all_packs, k);
     }
     struct gc_place *x = xzalloc(sizeof(*x));
     x->pack = k;
@@ -60,8 +61,9 @@ void gc_packs_free(struct gc *g)
 {
     struct gc_pack *k = NULL;
     struct gc_pack *tmp = NULL;
-    HASH_ITER (hh, g->packs, k, tmp) {
-        HASH_DEL(g->packs, k);
+    HASH_CLEAR(hh, g->packs);
+    LL_FOREACH_SAFE(g->all_packs, k, tmp)
+    {
         free(k->key);
         free(k);
     }

@@ -21,7 +21,8 @@ struct gc_pack {
     uint64_t bytes;   /* of those */
     bool dead;        /* all are */
     struct gc_place *places;
-    UT_hash_handle hh; /* by key */
+    struct gc_pack *next; /* of all */
+    UT_hash_handle hh;    /* by key */
 };
 
 /* A copy that lies in a pack. */
@@ -65,7 +66,8 @@ struct gc {
     struct gc_candidate *all;           /* those and dropped ones */
     struct gc_candidate *page[GC_PAGE]; /* not looked up in the catalogue yet */
     size_t n;
-    struct gc_pack *packs;
+    struct gc_pack *packs; /* hash by key */
+    struct gc_pack *all_packs;
     const char *fs_name, *root; /* that are scanned */
     bool scan_failed;
     int64_t kept, recent, others;
