@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tier contract on kind s3, over the store that withstore.py has started. The argument chooses:
  * plain; encrypted; manifest: chunks so small that nearly every copy has a manifest; read: each
- * object is read back. */
+ * object is read back; pack: small copies lie in packs. */
 #include "contract.h"
 
 #include "s3site.h"
@@ -21,6 +21,8 @@ static int make(void **state, struct tier **t)
         site->config.chunk_size = 4096;
     if (strcmp(variant, "read") == 0)
         site->config.verify = S3_VERIFY_READ;
+    if (strcmp(variant, "pack") == 0)
+        site->config.pack_size = 16 * (site->config.pack_file = 16384);
     int rc = s3site_reopen(site);
     *t = site->t;
     return rc;
@@ -42,7 +44,7 @@ static void fini(void *state, struct tier *t)
 
 int main(int argc, char **argv)
 {
-    static const char *const variants[] = {"plain", "encrypted", "manifest", "read"};
+    static const char *const variants[] = {"plain", "encrypted", "manifest", "read", "pack"};
     static struct maker maker = {NULL, make, reopen, fini};
     for (size_t i = 0; argc == 2 && i < sizeof(variants) / sizeof(variants[0]); i++) {
         if (strcmp(argv[1], variants[i]) == 0) {
@@ -50,6 +52,6 @@ int main(int argc, char **argv)
             return contract_tier_run(&maker);
         }
     }
-    (void)fprintf(stderr, "usage: test_tier_s3 plain|encrypted|manifest|read\n");
+    (void)fprintf(stderr, "usage: test_tier_s3 plain|encrypted|manifest|read|pack\n");
     return 2;
 }
