@@ -2,7 +2,7 @@
 """firnd is killed at each crash point of migrate, index write, release and recall: after a restart it ends
 all work by itself, every file is whole, and catalogue, files and copies agree. The copies are on two pools of
 tapes; with FIRN_TEST_STORE (a store of tests/lib/s3stores.py, or "dir") on one of tapes and one in that store,
-or, recalled from there, in the store alone."""
+or, recalled from there, in the store alone; with FIRN_TEST_PACKS small ones of them share objects."""
 import contextlib
 import hashlib
 import os
@@ -17,6 +17,7 @@ from firnsite import Site, program, wait_for
 
 STORE = os.environ.get('FIRN_TEST_STORE')
 POOLS = 'pool1@lib1,cloud@store1' if STORE else 'pool1@lib1,pool2@lib1'
+PACKS = {'pack_size': '1MiB'} if os.environ.get('FIRN_TEST_PACKS') else {}
 RECALL_POOLS = 'cloud@store1' if STORE else POOLS
 SIZES = [1, 100, 4096, 70_000, 524_288, 1_500_000, 3_000_000]
 
@@ -26,7 +27,7 @@ def make():
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(s3pool.Pool(STORE)) if STORE else None
         site = stack.enter_context(Site(fs_size='600M', drives=2, cartridges=4, cartridge_size='512MiB',
-                                        extra=pool.conf() if pool else '', pools=[pool.pool] if pool else []))
+                                        extra=pool.conf(**PACKS) if pool else '', pools=[pool.pool] if pool else []))
         site.stores = {pool.name: pool.reader()} if pool else {}
         site.start_firnd()
         site.assign('pool1', 1, 0)

@@ -13,6 +13,7 @@ import collections
 import ctypes
 import glob
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ import tempfile
 import urllib.parse
 import uuid
 import xml.etree.ElementTree as ET
+import zipfile
 
 VALID = 0
 QUEUED, RUNNING = 0, 1
@@ -30,7 +32,7 @@ PREMIGRATED, MIGRATED = 1, 2
 BLOCK = 524288
 
 Record = collections.namedtuple('Record', 'state flags archive size mtime ino gen')
-StoreEntry = collections.namedtuple('StoreEntry', 'path length')
+StoreEntry = collections.namedtuple('StoreEntry', 'path length member', defaults=[None])
 Entry = collections.namedtuple('Entry', 'path length xattrs extents')
 
 
@@ -145,8 +147,9 @@ class DirStore:
     def __init__(self, directory):
         self.directory = directory
 
-    def entry(self, archive, key):
-        """The length of the copy of archive at key, or None; the store's own handle for sha256."""
+    def entry(self, archive, key, place, length):
+        """The copy of archive at key, in a pack at that place with that length of header and data, or None."""
+        del place, length
         path = os.path.join(self.directory, key)
         try:
             with open(path + '.json', encoding='utf-8') as f:
@@ -194,8 +197,10 @@ class S3Store:
     def __init__(self, client):
         self.client = client
 
-    def entry(self, archive, key):
+    def entry(self, archive, key, place, length):
         bucket, _, name = key.partition('/')
+        if name.endswith('.pack'):
+            return self._packed(archive, key, place, length)
         try:
             head = self.client.head_object(Bucket=bucket, Key=name)
         except self.client.exceptions.ClientError:
@@ -205,13 +210,28 @@ class S3Store:
             return None
         return StoreEntry(key, int(own(meta)['size']))
 
+    def _packed(self, archive, key, place, length):
+        """entry() for a member of a pack, which any reader of ZIP archives opens."""
+        try:
+            pack = zipfile.ZipFile(io.BytesIO(self._get(*key.split('/', 1))[1]))
+            info = pack.getinfo(f'{archive}.sole')
+        except (self.client.exceptions.ClientError, zipfile.BadZipFile, KeyError):
+            return None
+        head = 30 + len(info.filename) + len(info.extra)
+        if info.header_offset != place & ((1 << 29) - 1) or head + info.compress_size != length:
+            return None
+        meta = dict(line.split(':', 1) for line in info.extra[4:].decode().splitlines())
+        if own(meta).get('archive') != str(archive):
+            return None
+        return StoreEntry(key, int(own(meta)['size']), (meta, pack.read(info)))
+
     def _get(self, bucket, key):
         r = self.client.get_object(Bucket=bucket, Key=key)
         return r['Metadata'], r['Body'].read()
 
-    def _chunks(self, bucket, key):
+    def _chunks(self, entry):
         """(bytes, extents) of each chunk."""
-        meta, data = self._get(bucket, key)
+        meta, data = entry.member or self._get(*entry.path.split('/', 1))
         facts = own(meta)
         if facts['closes'] == 'sole':
             yield self._plain(facts['codec'], data, int(facts['plain'])), facts.get('extents')
@@ -225,9 +245,8 @@ class S3Store:
         return data if codec == 'raw' else lz4_frame(data, size)
 
     def sha256(self, entry):
-        bucket, _, name = entry.path.partition('/')
         whole = bytearray(entry.length)
-        for data, extents in self._chunks(bucket, name):
+        for data, extents in self._chunks(entry):
             at = 0
             for extent in extents.split(',') if extents is not None else [f'0+{len(data)}']:
                 off, length = (int(n) for n in extent.split('+')) if extent != '-' else (0, 0)
@@ -314,7 +333,7 @@ class Check:
         _, _, volume, path, block, boff, length = c
         barcode = self.volumes.get(volume, ('?',))[0]
         if barcode in self.stores:
-            return self._stored(archive, barcode, path, length)
+            return self._stored(archive, barcode, path, length, (block, boff))
         tape = self.tapes.get(barcode)
         if tape is None:
             self.say(f'{archive}: its copy is on {barcode}, which is not in the library')
@@ -329,8 +348,8 @@ class Check:
             self.say(f'{archive}: block {block}+{boff} in the catalogue, {entry.extents[0][2:4]} on {barcode}')
         return tape, entry
 
-    def _stored(self, archive, name, key, length):
-        entry = self.stores[name].entry(archive, key)
+    def _stored(self, archive, name, key, length, place):
+        entry = self.stores[name].entry(archive, key, *place)
         if entry is None:
             self.say(f'{archive}: {name} has no copy of it at {key}')
             return None
