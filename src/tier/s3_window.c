@@ -4,11 +4,13 @@
  * part on, the pool reads the next one. */
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "base/timefmt.h"
 #include "tier/s3_pack_impl.h"
 
 #include <string.h>
 
-#define RECENT 8 /* objects whose last read is remembered */
+#define RECENT    8 /* objects whose last read is remembered */
+#define MAX_AGE_S 5 /* then the store is asked again: it may have lost the pack */
 
 struct window {
     struct s3_job job;
@@ -16,10 +18,11 @@ struct window {
     char *bucket, *key; /* NULL: empty */
     uint64_t off;
     size_t len;
-    uint8_t *data;  /* S3_WINDOW bytes once used */
-    bool busy;      /* being read */
-    unsigned users; /* being copied from */
-    uint64_t used;  /* when, as a count */
+    uint8_t *data;   /* S3_WINDOW bytes once used */
+    bool busy;       /* being read */
+    unsigned users;  /* being copied from */
+    uint64_t used;   /* when, as a count */
+    int64_t read_ns; /* time_mono_ns of its data */
 };
 
 struct recent {
@@ -66,12 +69,18 @@ void s3_windows_wake(struct s3_windows *w)
     (void)pthread_cond_broadcast(&w->moved);
 }
 
+static bool is_fresh(const struct window *x)
+{
+    return x->busy || time_mono_ns() - x->read_ns < MAX_AGE_S * NS_PER_SEC;
+}
+
 /* The window that holds, or will hold, the byte at off. */
 static struct window *find(struct s3_windows *w, const char *key, uint64_t off)
 {
     for (size_t i = 0; i < S3_WINDOWS; i++) {
         struct window *x = &w->v[i];
-        if (x->key != NULL && strcmp(x->key, key) == 0 && off >= x->off && off - x->off < x->len)
+        if (x->key != NULL && strcmp(x->key, key) == 0 && off >= x->off && off - x->off < x->len &&
+            is_fresh(x))
             return x;
     }
     return NULL;
@@ -131,6 +140,7 @@ static void read_unlocking(struct s3_windows *w, struct window *x, struct store_
                             cancel, NULL);
     (void)pthread_mutex_lock(&w->lock);
     x->busy = false;
+    x->read_ns = time_mono_ns();
     x->len = rc == 0 ? got : 0;
     if (rc != 0)
         free(take_ptr(x->key));

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -484,6 +485,21 @@ static void one_of_several_is_not_removed_and_the_pack_is_dropped_whole(void **s
     assert_int_equal(s3_tier_drop_pack(p->site->s, c->loc.key, &bytes, &p->site->err), 0);
 }
 
+static void what_is_at_hand_is_not_trusted_for_long(void **state)
+{
+    struct packs *p = *state;
+    auto_free char *bucket = NULL;
+    const char *key = NULL;
+    put_some(p, 20, 900);
+    assert_int_equal(tier_sync(p->site->t, &p->site->err), 0);
+    for (size_t i = 0; i < 20; i++)
+        assert_good(p, p->site->t, &p->c[i]);
+    assert_int_equal(s3_split_location(p->c[0].loc.key, &bucket, &key, NULL), 0);
+    assert_int_equal(store_delete(s3_tier_store(p->site->s), bucket, key, NULL, &p->site->err), 0);
+    (void)sleep(6);
+    assert_int_equal(get(p, &p->c[10]), TIER_ABSENT);
+}
+
 static void a_cancelled_lane_leaves_the_pack_to_the_others(void **state)
 {
     struct packs *p = *state;
@@ -525,6 +541,7 @@ int main(void)
         T(walk_list_and_show_tell_every_member),
         T(a_pack_without_its_directory_is_damaged_not_garbage),
         T(one_of_several_is_not_removed_and_the_pack_is_dropped_whole),
+        T(what_is_at_hand_is_not_trusted_for_long),
         T(a_cancelled_lane_leaves_the_pack_to_the_others),
         T(sizes_that_cannot_be_are_refused),
     };
