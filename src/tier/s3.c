@@ -159,7 +159,8 @@ void s3_tier_close(struct s3_tier *s)
 int s3_tier_flush(struct s3_tier *s, struct err *err)
 {
     struct s3_worker w = {.tier = s}; /* nothing is encoded */
-    int rc = s->packs != NULL ? s3_packs_flush(s->packs, &w, NULL, err) : 0;
+    struct store_cancel never = {0};
+    int rc = s->packs != NULL ? s3_packs_flush(s->packs, &w, &never, err) : 0;
     free(w.scratch);
     return rc;
 }

@@ -199,7 +199,7 @@ static void seal(struct s3_packs *p)
 static int step_unlocking(struct s3_packs *p, struct s3_worker *w, struct store_cancel *cancel,
                           struct err *err)
 {
-    if (cancel != NULL && cancel->set)
+    if (cancel->set)
         return err_set(err, -ECANCELED, "%s: cancelled", store_name(p->tier->store));
     if (p->sending) {
         (void)pthread_cond_wait(&p->moved, &p->lock);

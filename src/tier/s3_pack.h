@@ -42,7 +42,7 @@ int s3_packs_add(struct s3_packs *p, struct s3_lane *l, const struct s3_copy *c,
                  const struct s3_fields *f, const void *stored, struct tier_location *loc,
                  struct err *err);
 
-/* Writes all that was added before. Returns as s3_tier_flush. cancel may be NULL. */
+/* Writes all that was added before. Returns as s3_tier_flush. */
 int s3_packs_flush(struct s3_packs *p, struct s3_worker *w, struct store_cancel *cancel,
                    struct err *err);
 

@@ -174,6 +174,12 @@ struct directory {
     size_t members;
 };
 
+static void directory_fini(struct directory *d)
+{
+    free(d->data);
+}
+#define auto_directory __attribute__((cleanup(directory_fini)))
+
 static int read_part(struct s3_lane *l, const struct s3_met *o, uint64_t off, void *buf, size_t n,
                      struct err *err)
 {
@@ -276,14 +282,12 @@ static bool is_whole(const struct directory *d)
 int s3_pack_walk(struct s3_lane *l, const struct s3_met *o, const struct uuid *id, s3_found_fn *fn,
                  void *arg, struct err *err)
 {
-    struct directory d = {0};
-    auto_free uint8_t *data = NULL;
+    auto_directory struct directory d = {0};
     struct s3_zip_member m;
     size_t at = 0;
     int rc = s3_lane_stopped(l, err);
     if (rc == 0)
         rc = read_directory(l, o, &d, err);
-    data = d.data;
     if (rc == -EBADMSG || (rc == 0 && !is_whole(&d)))
         return give_damaged(o, id, fn, arg, err);
     for (size_t i = 0; i < d.members && rc == 0; i++) {
@@ -299,8 +303,7 @@ int s3_pack_remove(struct s3_lane *l, const struct tier_location *loc, struct er
 {
     auto_store_reply struct store_reply r = {0};
     auto_free char *bucket = NULL;
-    auto_free uint8_t *data = NULL;
-    struct directory d = {0};
+    auto_directory struct directory d = {0};
     const char *key = NULL;
     int rc = s3_split_location(loc->key, &bucket, &key, err);
     if (rc == 0)
@@ -310,7 +313,6 @@ int s3_pack_remove(struct s3_lane *l, const struct tier_location *loc, struct er
     struct s3_met o = {.bucket = bucket, .key = key, .size = r.size > 0 ? (uint64_t)r.size : 0};
     if (rc == 0)
         rc = read_directory(l, &o, &d, err);
-    data = d.data;
     if (rc < 0)
         return err_wrap(err, rc, "%s: %s", l->name, loc->key);
     if (d.members > 1)
