@@ -17,6 +17,9 @@ struct maker {
     int (*reopen)(void *state, struct tier **t);
     /* Ends t and removes all files. */
     void (*fini)(void *state, struct tier *t);
+    /* For a tier that packs: objects carry no label, and the key of one of up to 16 KiB ends like
+     * this. Else NULL. */
+    const char *pack;
 };
 
 /* Runs the suite on one kind under its name. Returns the number of failed tests. */

@@ -45,10 +45,11 @@ static void fini(void *state, struct tier *t)
 int main(int argc, char **argv)
 {
     static const char *const variants[] = {"plain", "encrypted", "manifest", "read", "pack"};
-    static struct maker maker = {NULL, make, reopen, fini};
+    static struct maker maker = {.make = make, .reopen = reopen, .fini = fini};
     for (size_t i = 0; argc == 2 && i < sizeof(variants) / sizeof(variants[0]); i++) {
         if (strcmp(argv[1], variants[i]) == 0) {
             maker.name = variant = variants[i];
+            maker.pack = strcmp(variant, "pack") == 0 ? ".pack" : NULL;
             return contract_tier_run(&maker);
         }
     }
