@@ -75,9 +75,9 @@ int depot_lane(struct depot *d, struct tier **out, struct err *err)
     return d->ops->lane(d->self, d->conf->name, out, err);
 }
 
-int depot_sync(struct depot *d, struct err *err)
+int depot_sync(struct depot *d, struct tier *lane, struct err *err)
 {
-    return d->ops->sync(d->self, err);
+    return d->ops->sync(d->self, lane, err);
 }
 
 int depot_probe(struct depot *d, struct err *err)

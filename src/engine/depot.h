@@ -28,7 +28,7 @@ struct depot_ops {
                 struct err *err);
     void (*close)(void *self);
     int (*lane)(void *self, const char *name, struct tier **out, struct err *err);
-    int (*sync)(void *self, struct err *err);
+    int (*sync)(void *self, struct tier *lane, struct err *err);
     int (*probe)(void *self, struct err *err);
     int (*walk)(void *self, s3_piece_fn *fn, void *arg, uint64_t *foreign, struct err *err);
     int (*purge)(void *self, const struct uuid *id, uint64_t *objects, uint64_t *bytes,
@@ -63,8 +63,9 @@ void depot_close(struct depot *d);
  * code with err. */
 int depot_lane(struct depot *d, struct tier **out, struct err *err);
 
-/* Makes what any lane has put durable. Returns 0 or a negative code. */
-int depot_sync(struct depot *d, struct err *err);
+/* Makes what any lane has put durable. Where that may take long, tier_cancel of lane, the caller's,
+ * ends it with -ECANCELED; NULL: nothing does. Returns 0 or a negative code. */
+int depot_sync(struct depot *d, struct tier *lane, struct err *err);
 
 /* Asks whether the place answers. Returns 0, or a negative code with err saying why not. */
 int depot_probe(struct depot *d, struct err *err);

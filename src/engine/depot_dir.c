@@ -64,9 +64,10 @@ static int dir_lane(void *self, const char *name, struct tier **out, struct err 
     return tier_dir_open(d->path, out, err);
 }
 
-static int dir_sync(void *self, struct err *err)
+static int dir_sync(void *self, struct tier *lane, struct err *err)
 {
     struct dir *d = self;
+    (void)lane;
     lock_scope(&d->lock);
     return tier_sync(d->tier, err);
 }

@@ -103,10 +103,10 @@ static int s3_lane(void *self, const char *name, struct tier **out, struct err *
     return 0;
 }
 
-static int s3_sync(void *self, struct err *err)
+static int s3_sync(void *self, struct tier *lane, struct err *err)
 {
     const struct s3 *s = self;
-    return s3_tier_flush(s->tier, err);
+    return lane != NULL ? tier_sync(lane, err) : s3_tier_flush(s->tier, err);
 }
 
 static int s3_probe(void *self, struct err *err)

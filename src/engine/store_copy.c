@@ -191,11 +191,16 @@ static void add_used(struct estore *s, const struct batch *b, const size_t *file
 /* Makes durable what was put. What the store keeps together (packs) may not be there yet: while the
  * store is down this waits. Returns 0, or a negative code when there is no room, the store refuses
  * it, the task is cancelled or the engine stops. */
-static int make_durable(struct estore *s, const struct task *t, struct err *err)
+static int make_durable(struct lane *l, const struct task *t, struct err *err)
 {
+    struct estore *s = l->s;
     for (int tries = 1;; tries++) {
         char text[FULL_TEXT];
-        int rc = depot_sync(s->depot, err);
+        bool stopping = engine_stopping(s->e);
+        int rc = depot_sync(s->depot, stopping ? NULL : l->tier, err);
+        /* A stop cancels all lanes, but leaves requests a few seconds. */
+        if (rc == -ECANCELED && !stopping && !atomic_load(&t->cancelled) && engine_stopping(s->e))
+            continue;
         if (rc == -ENOSPC || rc == -EDQUOT) {
             note_full(s, err, text);
             return err_set(err, rc, "%s", text);
@@ -217,7 +222,7 @@ static int make_durable(struct estore *s, const struct task *t, struct err *err)
 static int tell(struct lane *l, struct copy_work *w, const size_t *files, size_t n, struct err *err)
 {
     crash_point(CRASH_migrate_copied);
-    int rc = make_durable(l->s, w->batch->task, err);
+    int rc = make_durable(l, w->batch->task, err);
     if (rc < 0)
         return rc;
     crash_point(CRASH_migrate_synced);
@@ -282,9 +287,19 @@ static bool is_last(struct estore *s, struct copy_work *w)
 void store_cancel_locked(struct estore *s, int64_t id)
 {
     for (size_t i = 0; i < s->nlanes; i++) {
-        if (s->lanes[i].work == LANE_COPYING && s->lanes[i].task_id == id)
+        bool copies = s->lanes[i].work == LANE_COPYING || s->lanes[i].work == LANE_SETTLING;
+        if (copies && s->lanes[i].task_id == id)
             tier_cancel(s->lanes[i].tier, true);
     }
+}
+
+/* From here on t's cancel is that of l. */
+static void begin_cancel(struct lane *l, const struct task *t)
+{
+    lock_scope(&l->s->e->lock);
+    l->task_id = t->id;
+    if (atomic_load(&t->cancelled))
+        tier_cancel(l->tier, true);
 }
 
 /* The lane's next file is not to be cancelled as this one may have been. */
@@ -301,16 +316,15 @@ void store_copy(struct lane *l, struct copy_work *w, size_t file)
     struct estore *s = l->s;
     bool last = file == w->batch->n;
     if (!last) {
-        {
-            lock_scope(&s->e->lock);
-            l->task_id = w->batch->task->id;
-        }
+        begin_cancel(l, w->batch->task);
         copy_one(l, w, file);
         end_cancel(l);
         last = is_last(s, w);
     }
     if (last) {
+        begin_cancel(l, w->batch->task);
         settle(l, w);
+        end_cancel(l);
         copy_over(w);
     }
     lock_scope(&s->e->lock);

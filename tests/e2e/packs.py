@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import time
 import uuid
 import zipfile
 
@@ -198,6 +199,23 @@ def test_a_task_is_cancelled_while_the_pack_waits(site):
         wait_for('the end', lambda: site.firn_json('task', 'show', str(task))['payload'][0]['status'] == 'completed')
         assert not is_up(site)
         assert states(site, files.paths) == {'resident'}
+    migrate(site, files)
+    site.firn('file', 'recall', *files.paths)
+    files.check()
+
+
+def test_a_cancel_does_not_wait_for_a_store_that_hangs_while_the_pack_is_sent(site):
+    files = Files(site, 30)
+    rule = site.proxy.add('stall_before', method='PUT')
+    task = site.firn_json('file', 'migrate', '--async', '-p', CLOUD, *files.paths)['payload'][0]['task_id']
+    wait_for('a request', lambda: rule.hits > 0)
+    begin = time.monotonic()
+    site.firn('task', 'cancel', str(task))
+    wait_for('the end', lambda: site.firn_json('task', 'show', str(task))['payload'][0]['status'] == 'completed', 60)
+    took = time.monotonic() - begin
+    site.proxy.remove(rule.id)
+    assert took < 5, took
+    assert states(site, files.paths) == {'resident'}
     migrate(site, files)
     site.firn('file', 'recall', *files.paths)
     files.check()
