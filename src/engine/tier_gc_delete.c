@@ -104,6 +104,16 @@ void gc_packs_judge(struct gc *g)
 
 /* ---- one archive ---- */
 
+/* Whether the file of archive id, which the catalogue knows, wants it. What a rebuild knows from
+ * the copy alone names no file to ask: that no file names it was read from all of them. */
+static bool is_wanted(struct gc *g, const struct uuid *id)
+{
+    struct catalog_archives a = {0};
+    bool nameless = catalog_archive_get(g->e->cat, id, &a, NULL) == 0 && a.v[0].handle_len == 0;
+    catalog_archives_fini(&a);
+    return !nameless && archive_is_referenced(g->e, id);
+}
+
 /* The number of c's copy on this store when the catalogue still does not count on it, 0 when it
  * knows none, -1 when it does. *others: there are further copies. */
 static int ask_again(struct gc *g, const struct gc_candidate *c, bool *others)
@@ -123,7 +133,7 @@ static int ask_again(struct gc *g, const struct gc_candidate *c, bool *others)
     }
     size_t n = l.n;
     catalog_copies_fini(&l);
-    return no >= 0 && n > 0 && archive_is_referenced(g->e, &c->id) ? -1 : no;
+    return no >= 0 && n > 0 && is_wanted(g, &c->id) ? -1 : no;
 }
 
 static void is_deleted(struct gc *g, struct gc_candidate *c)
@@ -181,7 +191,7 @@ static bool is_given_up(struct gc *g, const struct gc_place *x)
         yes = yes && (l.v[i].volume != g->s->volume->row.id || l.v[i].state == CATALOG_COPY_LOST);
     size_t n = l.n;
     catalog_copies_fini(&l);
-    return yes && (n == 0 || !archive_is_referenced(g->e, &x->c->id));
+    return yes && (n == 0 || !is_wanted(g, &x->c->id));
 }
 
 /* The state that the catalogue had for a copy that is garbage for this reason. */

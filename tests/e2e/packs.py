@@ -360,6 +360,17 @@ def test_verify_finds_a_pack_that_is_gone(site):
     files.check()
 
 
+def test_garbage_that_is_known_from_a_rebuild_goes_with_its_pack(site):
+    files, key = packed(site, 8)
+    site.firn('file', 'recall', '--resident', *files.paths)
+    os.unlink(files.paths.pop())
+    with without_catalogue(site):
+        site.firn('rebuild')
+        r = gc(site, '--delete')
+        assert r['deleted'] >= 8 and key not in keys(site), r
+    files.check()
+
+
 def test_the_memory_of_packs_is_told(site):
     tier = site.firn_json('tier', 'show', 'store1')['payload'][0]
     assert tier['pack_size'] == 1 << 20, tier
