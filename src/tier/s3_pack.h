@@ -70,8 +70,8 @@ int s3_pack_read(struct s3_lane *l, const struct tier_location *loc, struct memb
 bool s3_pack_parse_key(const struct s3_tier *s, const char *key, struct uuid *id);
 
 /* Gives fn each member of pack o, whose id is id, as a complete copy; of a directory that is not
- * whole it gives one damaged piece of an unknown file system, with the pack's id. Returns 0, what
- * fn returned, or a negative code. */
+ * whole it gives one damaged piece of an unknown file system, with the pack's id, and logs which it
+ * is. Returns 0, what fn returned, or a negative code. */
 int s3_pack_walk(struct s3_lane *l, const struct s3_met *o, const struct uuid *id, s3_found_fn *fn,
                  void *arg, struct err *err);
 

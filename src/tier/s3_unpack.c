@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Packs as others find them: one member, the directory, all members. */
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/timefmt.h"
 #include "tier/s3_pack_impl.h"
@@ -254,9 +255,13 @@ static int give_member(const struct s3_met *o, const struct uuid *pack, const st
     return rc;
 }
 
+/* It is kept, and nobody is told what it holds: the log says which it is. */
 static int give_damaged(const struct s3_met *o, const struct uuid *id, s3_found_fn *fn, void *arg,
                         struct err *err)
 {
+    log_warn("%s/%s: the directory of this pack cannot be read, so its copies are not listed, and "
+             "it is kept: %s",
+             o->bucket, o->key, err->text);
     struct s3_found f = {.piece = {.id = *id,
                                    .label = "",
                                    .fs = "",
@@ -267,16 +272,18 @@ static int give_damaged(const struct s3_met *o, const struct uuid *id, s3_found_
     return fn(arg, &f, err);
 }
 
-/* Whether all entries of d can be read. */
-static bool is_whole(const struct directory *d)
+/* Whether all entries of d can be read. Returns 0, or -EBADMSG. */
+static int check_entries(const struct directory *d, struct err *err)
 {
     struct s3_zip_member m;
     size_t at = 0;
-    for (size_t i = 0; i < d->members; i++) {
-        if (s3_zip_read_entry(d->data, d->length, d->offset, &at, &m, NULL) < 0)
-            return false;
-    }
-    return at == d->length;
+    int rc = 0;
+    for (size_t i = 0; i < d->members && rc == 0; i++)
+        rc = s3_zip_read_entry(d->data, d->length, d->offset, &at, &m, err);
+    if (rc == 0 && at != d->length)
+        rc = err_set(err, -EBADMSG, "%zu members end at %zu of %llu bytes", d->members, at,
+                     (unsigned long long)d->length);
+    return rc;
 }
 
 int s3_pack_walk(struct s3_lane *l, const struct s3_met *o, const struct uuid *id, s3_found_fn *fn,
@@ -284,11 +291,16 @@ int s3_pack_walk(struct s3_lane *l, const struct s3_met *o, const struct uuid *i
 {
     auto_directory struct directory d = {0};
     struct s3_zip_member m;
+    struct err own = {0};
     size_t at = 0;
+    if (err == NULL)
+        err = &own;
     int rc = s3_lane_stopped(l, err);
     if (rc == 0)
         rc = read_directory(l, o, &d, err);
-    if (rc == -EBADMSG || (rc == 0 && !is_whole(&d)))
+    if (rc == 0)
+        rc = check_entries(&d, err);
+    if (rc == -EBADMSG)
         return give_damaged(o, id, fn, arg, err);
     for (size_t i = 0; i < d.members && rc == 0; i++) {
         (void)s3_zip_read_entry(d.data, d.length, d.offset, &at, &m, NULL);

@@ -325,6 +325,19 @@ def test_the_catalogue_is_rebuilt_from_packs_alone_even_if_one_is_there_twice(si
     site.firn('file', 'recall', '--resident', *files.paths)
 
 
+def test_a_pack_whose_directory_is_damaged_is_kept_and_named(site):
+    files, key = packed(site, 6)
+    good = body(site, key)
+    put(site, key, good[:-10], key)
+    site.firn('file', 'recall', '--resident', *files.paths)
+    gc(site, '--delete')
+    assert key in keys(site)
+    with open(os.path.join(site.dir, 'firnd.log'), encoding='utf-8', errors='replace') as f:
+        assert f'{s3pool.BUCKET}/{key}' in f.read()
+    put(site, key, good, key)
+    files.check()
+
+
 def test_verify_and_recall_find_a_damaged_member_and_only_that(site):
     files, key = packed(site, 12)
     good = body(site, key)
