@@ -10,6 +10,7 @@
 #include "base/timefmt.h"
 #include "tier/s3_pack_impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -18,8 +19,8 @@ struct pack {
     uint64_t number; /* they are sent in this order */
     uint8_t *data;   /* the packs' size */
     size_t used;
-    struct buf directory;
-    size_t n; /* members; of the sealed one: 0 there is none */
+    size_t directory; /* bytes that its members will take there */
+    size_t n;         /* members; of the sealed one: 0 there is none */
 };
 
 struct s3_packs {
@@ -76,6 +77,7 @@ static void begin_pack(struct pack *k, const struct uuid *last, uint64_t number)
     k->id = s3_pack_new_id(last);
     k->number = number;
     k->used = 0;
+    k->directory = 0;
     k->n = 0;
 }
 
@@ -102,8 +104,6 @@ void s3_packs_free(struct s3_packs *p)
         log_warn("%s: %zu copies were not written: they lay in packs that were not sent",
                  store_name(p->tier->store), p->open.n + p->sealed.n);
     s3_windows_free(p->windows);
-    buf_fini(&p->open.directory);
-    buf_fini(&p->sealed.directory);
     free(p->open.data);
     free(p->sealed.data);
     (void)pthread_cond_destroy(&p->moved);
@@ -181,16 +181,31 @@ static int send_sealed_unlocking(struct s3_packs *p, struct s3_worker *w,
     return 0;
 }
 
+/* Writes k's directory behind its members, from their headers: kept beside it would take half as
+ * much memory again. */
+static void write_directory(struct pack *k)
+{
+    struct s3_zip_member m;
+    uint8_t *to = k->data + k->used;
+    for (size_t at = 0; at < k->used; at += m.length) {
+        int rc = s3_zip_read(k->data + at, k->used - at, &m, NULL);
+        assert(rc == 0);
+        (void)rc;
+        m.offset = (uint32_t)at;
+        s3_zip_write_entry(&m, to);
+        to += s3_zip_entry_size(m.ntext);
+    }
+    s3_zip_write_end(to, k->n, k->used, k->directory);
+    k->used += k->directory + S3_ZIP_END;
+}
+
 /* The open pack, which has members, is closed, and an empty one opened. */
 static void seal(struct s3_packs *p)
 {
     struct pack full = p->open;
-    s3_zip_finish(&full.directory, full.n, (uint32_t)full.used);
-    memcpy(full.data + full.used, full.directory.data, full.directory.len);
-    full.used += full.directory.len;
+    write_directory(&full);
     p->open = p->sealed;
     p->sealed = full;
-    buf_reset(&p->open.directory);
     begin_pack(&p->open, &full.id, full.number + 1);
 }
 
@@ -234,7 +249,7 @@ static bool has_room(const struct s3_packs *p, const struct s3_zip_member *m)
 {
     const struct pack *k = &p->open;
     size_t more = s3_zip_header_size(m->ntext) + m->size + s3_zip_entry_size(m->ntext);
-    return k->n < S3_ZIP_MEMBERS_MAX && k->used + k->directory.len + more + S3_ZIP_END <= p->size;
+    return k->n < S3_ZIP_MEMBERS_MAX && k->used + k->directory + more + S3_ZIP_END <= p->size;
 }
 
 static void append(struct s3_packs *p, struct s3_zip_member *m, struct tier_location *loc)
@@ -242,8 +257,9 @@ static void append(struct s3_packs *p, struct s3_zip_member *m, struct tier_loca
     struct pack *k = &p->open;
     auto_free char *key = s3_pack_key(p->tier, &k->id);
     m->offset = (uint32_t)k->used;
-    s3_zip_write(m, k->data + k->used, &k->directory);
+    s3_zip_write(m, k->data + k->used, NULL);
     k->used += m->length;
+    k->directory += s3_zip_entry_size(m->ntext);
     k->n++;
     loc->key = xasprintf("%s/%s", s3_bucket_for(p->tier, &k->id, NULL), key);
     loc->block = s3_pack_place(&k->id, m->offset);

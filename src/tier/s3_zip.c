@@ -111,18 +111,22 @@ static void put_rest(uint8_t *p, const struct s3_zip_member *m)
         memcpy(p + EXTRA_FIXED, m->text, m->ntext);
 }
 
-static void put_entry(const struct s3_zip_member *m, struct buf *directory)
+void s3_zip_write_entry(const struct s3_zip_member *m, uint8_t *out)
+{
+    memset(out, 0, ENTRY_FIXED);
+    put32(out, ENTRY_SIGNATURE);
+    put16(out + 4, MADE_BY_UNIX << 8 | kind[0]);
+    put_run(out + 6, m);
+    put32(out + 38, (uint32_t)(S_IFREG | S_IRUSR | S_IWUSR) << 16);
+    put32(out + 42, m->offset);
+    put_rest(out + ENTRY_FIXED, m);
+}
+
+static void add_entry(const struct s3_zip_member *m, struct buf *directory)
 {
     size_t n = s3_zip_entry_size(m->ntext);
     buf_reserve(directory, n);
-    uint8_t *p = (uint8_t *)directory->data + directory->len;
-    memset(p, 0, ENTRY_FIXED);
-    put32(p, ENTRY_SIGNATURE);
-    put16(p + 4, MADE_BY_UNIX << 8 | kind[0]);
-    put_run(p + 6, m);
-    put32(p + 38, (uint32_t)(S_IFREG | S_IRUSR | S_IWUSR) << 16);
-    put32(p + 42, m->offset);
-    put_rest(p + ENTRY_FIXED, m);
+    s3_zip_write_entry(m, (uint8_t *)directory->data + directory->len);
     directory->len += n;
     directory->data[directory->len] = '\0';
 }
@@ -139,20 +143,26 @@ void s3_zip_write(struct s3_zip_member *m, uint8_t *out, struct buf *directory)
     put_rest(out + LOCAL_FIXED, m);
     if (m->size > 0)
         memcpy(out + header, m->data, m->size);
-    put_entry(m, directory);
+    if (directory != NULL)
+        add_entry(m, directory);
+}
+
+void s3_zip_write_end(uint8_t *out, size_t n, size_t offset, size_t length)
+{
+    assert(n <= S3_ZIP_MEMBERS_MAX);
+    assert(length <= UINT32_MAX - S3_ZIP_END && offset <= UINT32_MAX - S3_ZIP_END - length);
+    memset(out, 0, S3_ZIP_END);
+    put32(out, END_SIGNATURE);
+    put16(out + 8, n);
+    put16(out + 10, n);
+    put32(out + 12, (uint32_t)length);
+    put32(out + 16, (uint32_t)offset);
 }
 
 void s3_zip_finish(struct buf *directory, size_t n, uint32_t offset)
 {
-    uint8_t end[S3_ZIP_END] = {0};
-    assert(n <= S3_ZIP_MEMBERS_MAX);
-    assert(directory->len <= UINT32_MAX - S3_ZIP_END &&
-           offset <= UINT32_MAX - S3_ZIP_END - directory->len);
-    put32(end, END_SIGNATURE);
-    put16(end + 8, n);
-    put16(end + 10, n);
-    put32(end + 12, (uint32_t)directory->len);
-    put32(end + 16, offset);
+    uint8_t end[S3_ZIP_END];
+    s3_zip_write_end(end, n, offset, directory->len);
     buf_add(directory, end, sizeof(end));
 }
 

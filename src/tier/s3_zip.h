@@ -44,9 +44,17 @@ size_t s3_zip_header_size(size_t ntext);
 size_t s3_zip_entry_size(size_t ntext);
 
 /* Writes m's local header and data to out, which has room for s3_zip_header_size(m->ntext) +
- * m->size bytes and lies at m->offset of the pack, and adds m to directory. Sets m->crc and
- * m->length. */
+ * m->size bytes and lies at m->offset of the pack, and adds m to directory (NULL: that comes
+ * later). Sets m->crc and m->length. */
 void s3_zip_write(struct s3_zip_member *m, uint8_t *out, struct buf *directory);
+
+/* Writes m, as written before, to out as the next member of a directory; it has room for
+ * s3_zip_entry_size(m->ntext) bytes. */
+void s3_zip_write_entry(const struct s3_zip_member *m, uint8_t *out);
+
+/* Writes the end record of a directory of length bytes with n (<= S3_ZIP_MEMBERS_MAX) members that
+ * lies at offset of the pack to out, which has room for S3_ZIP_END bytes. */
+void s3_zip_write_end(uint8_t *out, size_t n, size_t offset, size_t length);
 
 /* Adds to directory, which holds n (<= S3_ZIP_MEMBERS_MAX) members and will lie at offset of the
  * pack, its end record. */

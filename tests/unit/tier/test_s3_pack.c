@@ -8,6 +8,7 @@
 #include "tier/s3_pack.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,6 +23,7 @@
 #define FILES 600
 #define PACK  (256UL << 10)
 #define SMALL (16UL << 10) /* largest file of a pack */
+#define MIB   (1UL << 20)
 
 struct copy {
     struct tier_object o;
@@ -513,6 +515,26 @@ static void a_cancelled_lane_leaves_the_pack_to_the_others(void **state)
         assert_good(p, other, &p->c[i]);
 }
 
+static size_t allocated(void)
+{
+    struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+}
+
+static void members_take_no_memory_besides_the_packs(void **state)
+{
+    struct packs *p = *state;
+    p->site->config.pack_size = 8 * MIB;
+    assert_int_equal(s3site_reopen(p->site), 0);
+    put_some(p, 1, 1);
+    assert_int_equal(tier_sync(p->site->t, &p->site->err), 0);
+    size_t before = allocated();
+    for (int i = 0; i < 20000; i++)
+        put_some(p, 1, 1);
+    assert_in_range(s3site_objects(p->site), 2, 3); /* a full one, and the other half full */
+    assert_true(allocated() < before + MIB);
+}
+
 static void sizes_that_cannot_be_are_refused(void **state)
 {
     struct packs *p = *state;
@@ -544,6 +566,7 @@ int main(void)
         T(one_of_several_is_not_removed_and_the_pack_is_dropped_whole),
         T(what_is_at_hand_is_not_trusted_for_long),
         T(a_cancelled_lane_leaves_the_pack_to_the_others),
+        T(members_take_no_memory_besides_the_packs),
         T(sizes_that_cannot_be_are_refused),
     };
 #undef T
