@@ -309,6 +309,17 @@ static void a_network_that_garbles_answers_gives_nothing_wrong(void **state)
         assert_good(p, p->site->t, &p->c[i]);
 }
 
+static void a_pack_that_is_too_large_for_the_store_names_its_setting(void **state)
+{
+    struct packs *p = *state;
+    put_some(p, 2, 1000);
+    (void)teststore_fault("skewed method=PUT code=EntityTooLarge");
+    assert_int_equal(tier_sync(p->site->t, &p->site->err), -EFBIG);
+    assert_non_null(strstr(p->site->err.text, "pack_size"));
+    (void)teststore_tell("clear");
+    assert_int_equal(tier_sync(p->site->t, &p->site->err), 0);
+}
+
 /* ---- damage ---- */
 
 static size_t flip_at;
@@ -559,6 +570,7 @@ int main(void)
         T(a_pack_that_cannot_be_sent_is_tried_again),
         T(a_put_that_finds_no_room_says_so_and_the_others_stay),
         T(a_network_that_garbles_answers_gives_nothing_wrong),
+        T(a_pack_that_is_too_large_for_the_store_names_its_setting),
         T(a_damaged_member_is_named_and_the_others_are_well),
         T(a_wrong_place_gives_no_copy),
         T(walk_list_and_show_tell_every_member),
