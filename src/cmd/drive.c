@@ -91,7 +91,8 @@ static const struct cmd_opt list_opts[] = {
     {0},
 };
 static const struct cmd_opt assign_opts[] = {
-    {"role", 'r', "ROLES", "letters of what it may do: m migrate, r recall, g the rest (mrg)", 0},
+    {"role", 'r', "ROLES",
+     "letters of what it may do: m migrate, r recall, g the rest; as before without", 0},
     {0},
 };
 

@@ -252,6 +252,11 @@ static void print_task(const cJSON *task)
             (void)printf(" %s=%.0f", c->string, c->valuedouble);
     }
     (void)putchar('\n');
+    if (json_str(task, "reason", "")[0] != '\0') {
+        (void)printf("%-20s ", "Waits For:");
+        cmd_put_text(stdout, json_str(task, "reason", ""));
+        (void)putchar('\n');
+    }
     print_places(task);
 }
 

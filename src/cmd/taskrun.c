@@ -80,8 +80,9 @@ struct watch {
     struct cmd_ctx *ctx;
     struct cmd_progress progress;
     int64_t id;
-    int stages; /* lines printed so far */
-    bool lines; /* print stage lines */
+    int stages;        /* lines printed so far */
+    bool lines;        /* print stage lines */
+    char reason[1024]; /* why the task waits, as it was told last */
 };
 
 static int stage_number(const char *stage)
@@ -109,9 +110,23 @@ static void stage_lines(struct watch *w, int upto)
     }
 }
 
+/* What a task waits for is told when it is another reason than before. */
+static void tell_reason(struct watch *w, const char *reason)
+{
+    bool is_new = reason[0] != '\0' && strcmp(reason, w->reason) != 0;
+    (void)snprintf(w->reason, sizeof(w->reason), "%s", reason);
+    if (!is_new)
+        return;
+    cmd_progress_clear(&w->progress);
+    (void)fprintf(stderr, "%s: task %" PRId64 " waits: ", w->ctx->program->name, w->id);
+    cmd_put_text(stderr, reason);
+    (void)fputc('\n', stderr);
+}
+
 static int on_wait_event(void *arg, const cJSON *event)
 {
     struct watch *w = arg;
+    tell_reason(w, json_str(event, "reason", ""));
     if (w->lines)
         stage_lines(w, stage_number(json_str(event, "stage", "")));
     cmd_progress_draw(&w->progress, event);

@@ -417,7 +417,7 @@ struct efs *efs_by_path(struct engine *e, const char *path);
 /* 63-bit number for ids, from n bytes of p: never negative. */
 int64_t id_number(const void *p, size_t n);
 
-/* ---- task.c ---- */
+/* ---- task.c, task_view.c ---- */
 
 /* "migrate" and so on; static. */
 const char *task_type_name(enum engine_task_type type);
@@ -427,6 +427,16 @@ int task_type_parse(const char *name, enum engine_task_type *out);
 
 /* The open task of this id, or NULL. engine.lock held. */
 struct task *task_find_locked(struct engine *e, int64_t id);
+
+/* Adds to j the names of tapes, drives, libraries and pools that work for task id now. Not under
+ * engine.lock. */
+void task_add_in_use(struct engine *e, int64_t id, cJSON *j);
+
+#define TASK_WHY_MAX 512
+
+/* Why open task id cannot go on where it has work: a store is down, a library without drive. ""
+ * when it can, or is over. Not under engine.lock. */
+void task_why(struct engine *e, int64_t id, char text[TASK_WHY_MAX]);
 
 /* Gives back a pin (t->pins) on a task. engine.lock held. */
 void task_unpin_locked(struct task *t);

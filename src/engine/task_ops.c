@@ -185,41 +185,10 @@ static void add_time(cJSON *j, const char *name, int64_t ns)
     json_add_str(j, name, text);
 }
 
-/* Names of tapes, drives and libraries that work for task id now. */
-static void add_in_use(struct engine *e, int64_t id, cJSON *j)
-{
-    cJSON *tapes = cJSON_AddArrayToObject(j, "inuse_tapes");
-    cJSON *drives = cJSON_AddArrayToObject(j, "inuse_drives");
-    cJSON *libs = cJSON_AddArrayToObject(j, "inuse_libs");
-    cJSON *pools = cJSON_AddArrayToObject(j, "inuse_pools");
-    lock_scope(&e->lock);
-    const struct task *t = task_find_locked(e, id);
-    for (size_t p = 0; t != NULL && p < t->npools; p++) {
-        if (t->pools[p] != NULL)
-            (void)cJSON_AddItemToArray(pools, cJSON_CreateString(t->pools[p]->name));
-    }
-    for (size_t i = 0; i < e->nlibs; i++) {
-        const struct edrive *d = NULL;
-        bool used = false;
-        LL_FOREACH (e->libs[i].drives, d) {
-            if (d->task_id != id || id == 0)
-                continue;
-            used = true;
-            (void)cJSON_AddItemToArray(drives, cJSON_CreateString(d->serial));
-            if (d->volume != NULL)
-                (void)cJSON_AddItemToArray(tapes, cJSON_CreateString(d->volume->row.barcode));
-        }
-        const struct estore *s = e->libs[i].store;
-        for (size_t k = 0; s != NULL && k < s->nlanes; k++)
-            used = used || (id != 0 && s->lanes[k].task_id == id);
-        if (used)
-            (void)cJSON_AddItemToArray(libs, cJSON_CreateString(e->libs[i].name));
-    }
-}
-
 static cJSON *task_json(struct engine *e, const struct catalog_task *t, size_t places)
 {
     static const char *const priorities[] = {"low", "medium", "high", "high"};
+    char why[TASK_WHY_MAX];
     cJSON *j = cJSON_CreateObject();
     json_add_int(j, "task_id", t->id);
     json_add_str(j, "uid", t->uid);
@@ -238,7 +207,9 @@ static cJSON *task_json(struct engine *e, const struct catalog_task *t, size_t p
     json_add_int(j, "failed", t->failed);
     json_add_int(j, "bytes_total", t->bytes_total);
     json_add_int(j, "bytes_done", bytes_done(e, t));
-    add_in_use(e, t->id, j);
+    task_add_in_use(e, t->id, j);
+    task_why(e, t->id, why);
+    json_add_str(j, "reason", why);
     recall_add_places(e, t->id, places, j);
     return j;
 }
@@ -390,11 +361,13 @@ static int64_t eta_s(const struct engine_task_progress *first, int64_t since_ns,
     return -1;
 }
 
-static void send_event(const struct engine_call *call, const struct engine_task_progress *p,
-                       int64_t eta)
+static void send_event(struct engine *e, const struct engine_call *call,
+                       const struct engine_task_progress *p, int64_t eta)
 {
+    char why[TASK_WHY_MAX];
     if (call->event == NULL)
         return;
+    task_why(e, p->task_id, why);
     cJSON *j = cJSON_CreateObject();
     json_add_int(j, "done", p->done);
     json_add_int(j, "failed", p->failed);
@@ -402,6 +375,7 @@ static void send_event(const struct engine_call *call, const struct engine_task_
     json_add_int(j, "bytes_done", p->bytes_done);
     json_add_int(j, "bytes_total", p->bytes_total);
     json_add_str(j, "stage", p->stage);
+    json_add_str(j, "reason", why);
     if (eta >= 0)
         json_add_int(j, "eta_s", eta);
     call->event(call->event_arg, j);
@@ -422,7 +396,7 @@ int engine_op_task_wait(struct engine *e, const struct engine_call *call, cJSON 
             return rc;
         left -= left < 0 ? 0 : step;
         first = first.task_id < 0 ? p : first;
-        send_event(call, &p, eta_s(&first, since_ns, &p));
+        send_event(e, call, &p, eta_s(&first, since_ns, &p));
         if (p.ended || left == 0)
             break;
     }

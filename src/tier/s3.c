@@ -58,8 +58,9 @@ static int open_bucket(struct s3_tier *s, const char *bucket, bool create, struc
         return rc < 0 ? err_wrap(err, rc, "bucket %s", bucket) : 0;
     if (!create)
         return err_set(err, -ENOENT,
-                       "there is no bucket %s at %s; make it, or let firn make its buckets", bucket,
-                       store_endpoint(s->store));
+                       "there is no bucket %s at %s; make it, or set create_buckets of "
+                       "the store",
+                       bucket, store_endpoint(s->store));
     rc = store_bucket_create(s->store, bucket, err);
     return rc < 0 ? err_wrap(err, rc, "making bucket %s", bucket) : 0;
 }

@@ -256,6 +256,17 @@ def test_many_failures_are_cut_short():
         assert len(r.stderr.splitlines()) == 101 and 'firn task show -r 1026' in r.stderr.splitlines()[-1], r.stderr[-300:]
 
 
+def test_what_a_task_waits_for_is_told_once():
+    away = 'store s3a is down: no bucket'
+    events = [{'stage': 'waiting', 'done': 0, 'failed': 0, 'total': 1, 'reason': reason} for reason in ('', away, away, '', away)]
+    with Fake(answers(task(counts={**COUNTS, 'succeeded': 1}), events)) as f:
+        r = f.run('file', 'migrate', '-p', 'p', '/a')
+        assert r.returncode == 0, r
+        same(r.stderr, f'firn: task 1026 waits: {away}\n' * 2)
+    with Fake(answers(task(status='waiting', result='', completed='', reason=away))) as f:
+        assert f'\nWaits For:           {away}\n' in f.run('task', 'show', '1026').stdout
+
+
 def everything(master):
     """What a terminal was sent, whose other end is closed: a pty gives it in pieces, and EIO behind the last."""
     data = b''

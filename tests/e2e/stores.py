@@ -179,18 +179,48 @@ def test_a_reader_goes_before_many_recalls(site):
     files.check()
 
 
+def assert_waits(site, why):
+    """The only open task says why it waits, when it is shown and to who waits for it."""
+    task, = site.firn_json('task', 'list')['payload']
+    wait_for('the reason', lambda: f'Waits For:           {why}' in site.firn('task', 'show', str(task['task_id'])).stdout)
+    r = site.firn('task', 'wait', str(task['task_id']), '-t', '1', check=False)
+    assert f'firn: task {task["task_id"]} waits: {why}' in r.stderr, r
+
+
+def test_a_task_says_that_its_library_has_no_drive_for_it(site):
+    files = Files(site, a=1000)
+    drives = [d['id'].split('@')[0] for d in site.firn_json('drive', 'list')['payload']]
+
+    def let(*args):
+        for d in drives:
+            site.firn('drive', *args, d)
+    let('unassign')
+    site.firn('file', 'migrate', '--async', '-p', TAPE, *files.paths)
+    assert_waits(site, 'library lib1 has no drive that may migrate (firn drive list)')
+    let('assign', '-r', 'm')
+    wait_for('the migration', lambda: states(site, files.paths) == {'migrated'}, 60)
+    wait_for('the task to end', lambda: not site.firn_json('task', 'list')['payload'])
+    site.firn('file', 'recall', '--async', *files.paths)
+    assert_waits(site, 'library lib1 has no drive that may recall (firn drive list)')
+    let('assign', '-r', 'mrg')
+    wait_for('the recall', lambda: states(site, files.paths) == {'premigrated'}, 60)
+    files.check()
+
+
 def test_a_store_that_is_away_makes_work_wait_and_says_so(site):
     files = Files(site, a=MIB + 5, b=333, c=4 * MIB)
     with down(site):
         site.firn('file', 'migrate', '--async', '-p', CLOUD, *files.paths)
         wait_for('the store to be down', lambda: 'store store1 is down' in attention(site))
         assert states(site, files.paths) == {'resident'}
+        assert_waits(site, 'store store1 is down: ')
     wait_for('the migration', lambda: states(site, files.paths) == {'migrated'}, 60)
     wait_for('the store to be up', lambda: 'store1' not in attention(site))
     with down(site):
         site.firn('file', 'recall', '--async', *files.paths)
         wait_for('the store to be down', lambda: 'store store1 is down' in attention(site))
         assert states(site, files.paths) == {'migrated'}
+        assert_waits(site, 'store store1 is down: ')
     wait_for('the recall', lambda: states(site, files.paths) == {'premigrated'}, 60)
     files.check()
 
