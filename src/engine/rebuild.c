@@ -47,12 +47,37 @@ static void tell(struct rebuild *r, const char *stage, const char *what)
 
 /* ---- files ---- */
 
-static bool is_known(struct engine *e, const struct uuid *archive)
+/* The copies of archive that nobody seemed to want have a file. */
+static int revive(struct engine *e, const struct uuid *archive, const char *rel, struct err *err)
+{
+    struct catalog_copies l = {0};
+    int rc = catalog_copy_of(e->cat, archive, 1, &l, err);
+    for (size_t i = 0; rc == 0 && i < l.n; i++) {
+        if (l.v[i].state == CATALOG_COPY_GARBAGE)
+            copies_set_state(e, archive, l.v[i].copy_no, CATALOG_COPY_VALID, rel);
+    }
+    catalog_copies_fini(&l);
+    return rc;
+}
+
+/* Tells the catalogue of a's file. What it knows from a copy alone, as of a file that an earlier
+ * rebuild could not see, gets its file now. */
+static int know(struct engine *e, struct catalog_archive *a, struct err *err)
 {
     struct catalog_archives l = {0};
-    bool known = catalog_archive_get(e->cat, archive, &l, NULL) == 0;
+    int rc = catalog_archive_get(e->cat, &a->archive, &l, err);
+    bool known = rc == 0;
+    bool whole = known && l.v[0].handle_len > 0;
+    if (known) {
+        a->digest_alg = l.v[0].digest_alg;
+        a->digest_len = l.v[0].digest_len;
+        memcpy(a->digest, l.v[0].digest, sizeof(a->digest));
+        a->created_ns = l.v[0].created_ns;
+    }
     catalog_archives_fini(&l);
-    return known;
+    if (rc >= 0 && !whole)
+        rc = catalog_archive_add(e->cat, a, 1, NULL, 0, err);
+    return rc == 0 && known && !whole ? revive(e, &a->archive, a->path, err) : rc < 0 ? rc : 0;
 }
 
 static int take_file(struct rebuild *r, const char *rel, const struct file_info *info,
@@ -72,9 +97,7 @@ static int take_file(struct rebuild *r, const char *rel, const struct file_info 
         lock_scope(&r->lock);
         r->files++;
     }
-    if (r->dry || is_known(r->e, &a.archive))
-        return 0;
-    return catalog_archive_add(r->e->cat, &a, 1, NULL, 0, err);
+    return r->dry ? 0 : know(r->e, &a, err);
 }
 
 static int on_entry(void *ctx, unsigned worker, struct scan_entry *x)

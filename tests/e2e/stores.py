@@ -571,5 +571,23 @@ def test_the_catalogue_is_rebuilt_from_files_and_store(site):
     files.check()
 
 
+def test_files_that_one_rebuild_could_not_see_are_found_by_the_next(site):
+    files = Files(site, a=300, b=400)
+    migrate(site, files)
+    assert site.stop('firnd') == 0
+    shutil.rmtree(os.path.join(site.state, 'catalog'))
+    site.start_firnd()
+    wait_for('the store to be up', lambda: is_up(site))
+    subprocess.run(['mount', '-t', 'tmpfs', 'none', files.folder], check=True)
+    site.firn('rebuild')
+    subprocess.run(['umount', files.folder], check=True)
+    garbage = site.firn_json('tier', 'show', 'store1')['payload'][0]['garbage_copies']
+    site.firn('rebuild')
+    left = site.firn_json('tier', 'show', 'store1')['payload'][0]['garbage_copies']
+    assert left == garbage - 2, (garbage, left)
+    site.firn('file', 'recall', *files.paths)
+    files.check()
+
+
 if __name__ == '__main__':
     tap.main(globals(), make)
