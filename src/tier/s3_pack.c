@@ -3,6 +3,7 @@
  * full and being sent, or waits to be sent again. */
 #include "tier/s3_pack.h"
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/crash.h"
 #include "base/log.h"
@@ -10,7 +11,6 @@
 #include "base/timefmt.h"
 #include "tier/s3_pack_impl.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -181,29 +181,12 @@ static int send_sealed_unlocking(struct s3_packs *p, struct s3_worker *w,
     return 0;
 }
 
-/* Writes k's directory behind its members, from their headers: kept beside it would take half as
- * much memory again. */
-static void write_directory(struct pack *k)
-{
-    struct s3_zip_member m;
-    uint8_t *to = k->data + k->used;
-    for (size_t at = 0; at < k->used; at += m.length) {
-        int rc = s3_zip_read(k->data + at, k->used - at, &m, NULL);
-        assert(rc == 0);
-        (void)rc;
-        m.offset = (uint32_t)at;
-        s3_zip_write_entry(&m, to);
-        to += s3_zip_entry_size(m.ntext);
-    }
-    s3_zip_write_end(to, k->n, k->used, k->directory);
-    k->used += k->directory + S3_ZIP_END;
-}
-
-/* The open pack, which has members, is closed, and an empty one opened. */
+/* The open pack, which has members, is closed, and an empty one opened. The directory is written
+ * only now: kept beside the members it would take half as much memory again. */
 static void seal(struct s3_packs *p)
 {
     struct pack full = p->open;
-    write_directory(&full);
+    full.used = s3_zip_finish(full.data, full.used);
     p->open = p->sealed;
     p->sealed = full;
     begin_pack(&p->open, &full.id, full.number + 1);
@@ -257,7 +240,7 @@ static void append(struct s3_packs *p, struct s3_zip_member *m, struct tier_loca
     struct pack *k = &p->open;
     auto_free char *key = s3_pack_key(p->tier, &k->id);
     m->offset = (uint32_t)k->used;
-    s3_zip_write(m, k->data + k->used, NULL);
+    s3_zip_write(m, k->data + k->used);
     k->used += m->length;
     k->directory += s3_zip_entry_size(m->ntext);
     k->n++;

@@ -111,7 +111,7 @@ static void put_rest(uint8_t *p, const struct s3_zip_member *m)
         memcpy(p + EXTRA_FIXED, m->text, m->ntext);
 }
 
-void s3_zip_write_entry(const struct s3_zip_member *m, uint8_t *out)
+static void put_entry(const struct s3_zip_member *m, uint8_t *out)
 {
     memset(out, 0, ENTRY_FIXED);
     put32(out, ENTRY_SIGNATURE);
@@ -122,16 +122,7 @@ void s3_zip_write_entry(const struct s3_zip_member *m, uint8_t *out)
     put_rest(out + ENTRY_FIXED, m);
 }
 
-static void add_entry(const struct s3_zip_member *m, struct buf *directory)
-{
-    size_t n = s3_zip_entry_size(m->ntext);
-    buf_reserve(directory, n);
-    s3_zip_write_entry(m, (uint8_t *)directory->data + directory->len);
-    directory->len += n;
-    directory->data[directory->len] = '\0';
-}
-
-void s3_zip_write(struct s3_zip_member *m, uint8_t *out, struct buf *directory)
+void s3_zip_write(struct s3_zip_member *m, uint8_t *out)
 {
     size_t header = s3_zip_header_size(m->ntext);
     assert(m->ntext <= S3_ZIP_TEXT_MAX);
@@ -143,11 +134,9 @@ void s3_zip_write(struct s3_zip_member *m, uint8_t *out, struct buf *directory)
     put_rest(out + LOCAL_FIXED, m);
     if (m->size > 0)
         memcpy(out + header, m->data, m->size);
-    if (directory != NULL)
-        add_entry(m, directory);
 }
 
-void s3_zip_write_end(uint8_t *out, size_t n, size_t offset, size_t length)
+static void put_end(uint8_t *out, size_t n, size_t offset, size_t length)
 {
     assert(n <= S3_ZIP_MEMBERS_MAX);
     assert(length <= UINT32_MAX - S3_ZIP_END && offset <= UINT32_MAX - S3_ZIP_END - length);
@@ -159,11 +148,21 @@ void s3_zip_write_end(uint8_t *out, size_t n, size_t offset, size_t length)
     put32(out + 16, (uint32_t)offset);
 }
 
-void s3_zip_finish(struct buf *directory, size_t n, uint32_t offset)
+size_t s3_zip_finish(uint8_t *pack, size_t used)
 {
-    uint8_t end[S3_ZIP_END];
-    s3_zip_write_end(end, n, offset, directory->len);
-    buf_add(directory, end, sizeof(end));
+    struct s3_zip_member m;
+    size_t n = 0;
+    size_t length = 0;
+    for (size_t at = 0; at < used; at += m.length, n++) {
+        int rc = s3_zip_read(pack + at, used - at, &m, NULL);
+        assert(rc == 0);
+        (void)rc;
+        m.offset = (uint32_t)at;
+        put_entry(&m, pack + used + length);
+        length += s3_zip_entry_size(m.ntext);
+    }
+    put_end(pack + used + length, n, used, length);
+    return used + length + S3_ZIP_END;
 }
 
 /* Reads the common run into m: sizes, CRC, length of the text. */

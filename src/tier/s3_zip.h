@@ -5,13 +5,12 @@
  * after the other from byte 0, method 0 (stored), sizes in the local header, names "<archive
  * id>.sole", the metadata of the copy as text in an extra field of kind S3_ZIP_EXTRA in both
  * headers; then the central directory, and its end record without comment as the last bytes. No
- * ZIP64: a pack is less than 4 GiB and has 65,535 members at most. Nothing here allocates but the
- * directory, or knows what the metadata say. Pure functions.
+ * ZIP64: a pack is less than 4 GiB and has 65,535 members at most. Nothing here allocates,
+ * or knows what the metadata say. Pure functions.
  */
 #ifndef TIER_S3_ZIP_H
 #define TIER_S3_ZIP_H
 
-#include "base/buf.h"
 #include "base/err.h"
 #include "base/uuid.h"
 
@@ -44,21 +43,13 @@ size_t s3_zip_header_size(size_t ntext);
 size_t s3_zip_entry_size(size_t ntext);
 
 /* Writes m's local header and data to out, which has room for s3_zip_header_size(m->ntext) +
- * m->size bytes and lies at m->offset of the pack, and adds m to directory (NULL: that comes
- * later). Sets m->crc and m->length. */
-void s3_zip_write(struct s3_zip_member *m, uint8_t *out, struct buf *directory);
+ * m->size bytes and lies at m->offset of the pack. Sets m->crc and m->length. */
+void s3_zip_write(struct s3_zip_member *m, uint8_t *out);
 
-/* Writes m, as written before, to out as the next member of a directory; it has room for
- * s3_zip_entry_size(m->ntext) bytes. */
-void s3_zip_write_entry(const struct s3_zip_member *m, uint8_t *out);
-
-/* Writes the end record of a directory of length bytes with n (<= S3_ZIP_MEMBERS_MAX) members that
- * lies at offset of the pack to out, which has room for S3_ZIP_END bytes. */
-void s3_zip_write_end(uint8_t *out, size_t n, size_t offset, size_t length);
-
-/* Adds to directory, which holds n (<= S3_ZIP_MEMBERS_MAX) members and will lie at offset of the
- * pack, its end record. */
-void s3_zip_finish(struct buf *directory, size_t n, uint32_t offset);
+/* Writes the directory of the members (S3_ZIP_MEMBERS_MAX at most) that lie, as written before, in
+ * the first used bytes of pack, and its end record, behind them; there is room for
+ * s3_zip_entry_size of each member, and S3_ZIP_END bytes. Returns the bytes of the whole pack. */
+size_t s3_zip_finish(uint8_t *pack, size_t used);
 
 /* Reads the local header at p, of which n bytes are there; the data behind it may be cut off
  * (m->data is NULL then). m borrows from p; offset is 0. Returns 0, or -EBADMSG with err saying

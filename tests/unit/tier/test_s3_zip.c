@@ -37,23 +37,21 @@ static void pack_fini(struct pack *p)
 
 static struct pack pack_of(struct s3_zip_member *m, size_t n)
 {
-    struct pack p = {0};
-    auto_buf struct buf directory = {0};
-    for (size_t i = 0; i < n; i++)
+    struct pack p = {.n = S3_ZIP_END};
+    for (size_t i = 0; i < n; i++) {
         p.offset += s3_zip_header_size(m[i].ntext) + m[i].size;
-    auto_free uint8_t *members = xzalloc(p.offset + 1);
+        p.n += s3_zip_entry_size(m[i].ntext);
+    }
+    p.n += p.offset;
+    p.data = xzalloc(p.n);
     size_t at = 0;
     for (size_t i = 0; i < n; i++) {
         m[i].offset = (uint32_t)at;
-        s3_zip_write(&m[i], members + at, &directory);
+        s3_zip_write(&m[i], p.data + at);
         at += m[i].length;
     }
     assert_int_equal(at, p.offset);
-    s3_zip_finish(&directory, n, (uint32_t)at);
-    p.n = at + directory.len;
-    p.data = xzalloc(p.n);
-    memcpy(p.data, members, at);
-    memcpy(p.data + at, directory.data, directory.len);
+    assert_int_equal(s3_zip_finish(p.data, at), p.n);
     return p;
 }
 

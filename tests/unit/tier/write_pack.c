@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* write_pack OUT DIR ID...: a pack of DIR/ID as data and DIR/ID.text as metadata of each member,
  * for read_packs.py. */
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/mem.h"
@@ -27,7 +28,7 @@ static char *contents(const char *dir, const char *id, const char *suffix, size_
 int main(int argc, char **argv)
 {
     auto_buf struct buf pack = {0};
-    auto_buf struct buf directory = {0};
+    size_t directory = S3_ZIP_END;
     if (argc < 3)
         return 2;
     for (int i = 3; i < argc; i++) {
@@ -41,13 +42,12 @@ int main(int argc, char **argv)
         if (uuid_parse(argv[i], &m.id) < 0 || m.ntext > S3_ZIP_TEXT_MAX)
             return 2;
         buf_reserve(&pack, s3_zip_header_size(m.ntext) + size);
-        s3_zip_write(&m, (uint8_t *)pack.data + pack.len, &directory);
+        s3_zip_write(&m, (uint8_t *)pack.data + pack.len);
         pack.len += m.length;
+        directory += s3_zip_entry_size(m.ntext);
     }
-    s3_zip_finish(&directory, (size_t)argc - 3, (uint32_t)pack.len);
+    buf_reserve(&pack, directory);
+    pack.len = s3_zip_finish((uint8_t *)pack.data, pack.len);
     auto_close int fd = open(argv[1], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    return fd < 0 || io_write_full(fd, pack.data, pack.len) < 0 ||
-                   io_write_full(fd, directory.data, directory.len) < 0
-               ? 1
-               : 0;
+    return fd < 0 || io_write_full(fd, pack.data, pack.len) < 0 ? 1 : 0;
 }
