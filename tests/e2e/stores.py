@@ -189,20 +189,15 @@ def assert_waits(site, why):
 
 def test_a_task_says_that_its_library_has_no_drive_for_it(site):
     files = Files(site, a=1000)
-    drives = [d['id'].split('@')[0] for d in site.firn_json('drive', 'list')['payload']]
-
-    def let(*args):
-        for d in drives:
-            site.firn('drive', *args, d)
-    let('unassign')
+    site.each_drive('unassign')
     site.firn('file', 'migrate', '--async', '-p', TAPE, *files.paths)
     assert_waits(site, 'library lib1 has no drive that may migrate (firn drive list)')
-    let('assign', '-r', 'm')
+    site.each_drive('assign', '-r', 'm')
     wait_for('the migration', lambda: states(site, files.paths) == {'migrated'}, 60)
     wait_for('the task to end', lambda: not site.firn_json('task', 'list')['payload'])
     site.firn('file', 'recall', '--async', *files.paths)
     assert_waits(site, 'library lib1 has no drive that may recall (firn drive list)')
-    let('assign', '-r', 'mrg')
+    site.each_drive('assign', '-r', 'mrg')
     wait_for('the recall', lambda: states(site, files.paths) == {'premigrated'}, 60)
     files.check()
 
@@ -555,17 +550,20 @@ def test_gc_deletes_nothing_while_a_record_cannot_be_read(site):
     files.check()
 
 
+def lose_catalogue(site):
+    assert site.stop('firnd') == 0
+    shutil.rmtree(os.path.join(site.state, 'catalog'))
+    site.start_firnd()
+    wait_for('the store to be up', lambda: is_up(site))
+
+
 def test_the_catalogue_is_rebuilt_from_files_and_store(site):
     files = Files(site, a=2 * MIB + 5, b=300)
     migrate(site, files)
     moved = files.paths[1] + '.moved'
     os.rename(files.paths[1], moved)
     files.sums[moved], files.stats[moved] = files.sums.pop(files.paths[1]), files.stats.pop(files.paths[1])
-    assert site.stop('firnd') == 0
-    catalogue = os.path.join(site.state, 'catalog')
-    os.rename(catalogue, catalogue + '.lost')
-    site.start_firnd()
-    wait_for('the store to be up', lambda: is_up(site))
+    lose_catalogue(site)
     site.firn('rebuild')
     site.firn('file', 'recall', files.paths[0], moved)
     files.check()
@@ -574,10 +572,7 @@ def test_the_catalogue_is_rebuilt_from_files_and_store(site):
 def test_files_that_one_rebuild_could_not_see_are_found_by_the_next(site):
     files = Files(site, a=300, b=400)
     migrate(site, files)
-    assert site.stop('firnd') == 0
-    shutil.rmtree(os.path.join(site.state, 'catalog'))
-    site.start_firnd()
-    wait_for('the store to be up', lambda: is_up(site))
+    lose_catalogue(site)
     subprocess.run(['mount', '-t', 'tmpfs', 'none', files.folder], check=True)
     site.firn('rebuild')
     subprocess.run(['umount', files.folder], check=True)

@@ -152,17 +152,14 @@ def test_the_queue_tells_which_program_of_which_user_waits(site):
         f.write(data_of('asked'))
     site.assign('pool1', 1)
     site.firn('file', 'migrate', '-p', 'pool1@lib1', path)
-    drives = [d['id'].split('@')[0] for d in site.firn_json('drive', 'list')['payload']]
-    for d in drives:
-        site.firn('drive', 'unassign', d)
+    site.each_drive('unassign')
     try:
         r = subprocess.Popen(['cat', path], stdout=subprocess.PIPE, user=12345)
         want = f'cat, process {r.pid} of user 12345'
         wait_for('the request', lambda: want in shown_tasks(site))
         assert watch_of(site)['waiting'] == 1 and waits(r)
     finally:
-        for d in drives:
-            site.firn('drive', 'assign', d)
+        site.each_drive('assign')
     assert r.communicate(timeout=90)[0] == data_of('asked')
 
 

@@ -195,6 +195,11 @@ s3 = {{ listen = "127.0.0.1:{self.port}"; show_storage_class_metadata = true; }}
         self.firn('tape', 'assign', *tapes[first:first + count], '-p', pool, '-l', 'lib1')
         return tapes[first:first + count]
 
+    def each_drive(self, *args):
+        """firn drive ARGS for every drive."""
+        for d in self.firn_json('drive', 'list')['payload']:
+            self.firn('drive', *args, d['id'].split('@')[0])
+
     def account(self, name='user1', uid=12001):
         r = self.firn_json('account', 'create', name, '--uid', str(uid), '--gid', str(uid))
         return r['payload'][0] if 'payload' in r else r
