@@ -417,7 +417,7 @@ struct efs *efs_by_path(struct engine *e, const char *path);
 /* 63-bit number for ids, from n bytes of p: never negative. */
 int64_t id_number(const void *p, size_t n);
 
-/* ---- task.c, task_view.c ---- */
+/* ---- task.c ---- */
 
 /* "migrate" and so on; static. */
 const char *task_type_name(enum engine_task_type type);
@@ -427,16 +427,6 @@ int task_type_parse(const char *name, enum engine_task_type *out);
 
 /* The open task of this id, or NULL. engine.lock held. */
 struct task *task_find_locked(struct engine *e, int64_t id);
-
-/* Adds to j the names of tapes, drives, libraries and pools that work for task id now. Not under
- * engine.lock. */
-void task_add_in_use(struct engine *e, int64_t id, cJSON *j);
-
-#define TASK_WHY_MAX 512
-
-/* Why open task id cannot go on where it has work: a store is down, a library without drive. ""
- * when it can, or is over. Not under engine.lock. */
-void task_why(struct engine *e, int64_t id, char text[TASK_WHY_MAX]);
 
 /* Gives back a pin (t->pins) on a task. engine.lock held. */
 void task_unpin_locked(struct task *t);
@@ -595,6 +585,10 @@ void repair_interrupted(struct engine *e);
 /* Opens the libraries, reads inventories, starts nothing. */
 int library_open_all(struct engine *e, struct err *err);
 
+/* How many drives of lib may be used for this role ('m', 'r', 'g'; 0: for any). engine.lock held.
+ */
+size_t library_drives_locked(const struct library *lib, char role);
+
 /* Starts the drives' threads. */
 int drives_start(struct engine *e, struct err *err);
 
@@ -647,8 +641,13 @@ int copies_set_state_volume(struct engine *e, struct volume *v, enum catalog_cop
 /* Takes the volumes' garbage counters from the catalogue. Not under engine.lock. */
 void volumes_refresh(struct engine *e);
 
-/* Whether the file that the catalogue names for archive says that it is its own. A file system that
- * cannot be asked counts as yes. */
+/* Whether the file that the catalogue names for an archive says that it is its own. What cannot be
+ * asked is in use; nameless is what the catalogue knows from a copy alone, without a file to ask.
+ */
+enum archive_use { ARCHIVE_UNUSED, ARCHIVE_NAMELESS, ARCHIVE_USED };
+enum archive_use archive_use(struct engine *e, const struct uuid *archive);
+
+/* Whether archive may be in use: what is nameless may. */
 bool archive_is_referenced(struct engine *e, const struct uuid *archive);
 
 /* The state as shown: that of the row, "missing", or for a store that is down "unreachable".

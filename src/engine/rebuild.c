@@ -67,7 +67,7 @@ static int know(struct engine *e, struct catalog_archive *a, struct err *err)
     struct catalog_archives l = {0};
     int rc = catalog_archive_get(e->cat, &a->archive, &l, err);
     bool known = rc == 0;
-    bool whole = known && l.v[0].handle_len > 0;
+    bool nameless = known && l.v[0].handle_len == 0;
     if (known) {
         a->digest_alg = l.v[0].digest_alg;
         a->digest_len = l.v[0].digest_len;
@@ -75,9 +75,10 @@ static int know(struct engine *e, struct catalog_archive *a, struct err *err)
         a->created_ns = l.v[0].created_ns;
     }
     catalog_archives_fini(&l);
-    if (rc >= 0 && !whole)
-        rc = catalog_archive_add(e->cat, a, 1, NULL, 0, err);
-    return rc == 0 && known && !whole ? revive(e, &a->archive, a->path, err) : rc < 0 ? rc : 0;
+    if (rc < 0 || (known && !nameless))
+        return rc;
+    rc = catalog_archive_add(e->cat, a, 1, NULL, 0, err);
+    return rc == 0 && nameless ? revive(e, &a->archive, a->path, err) : rc;
 }
 
 static int take_file(struct rebuild *r, const char *rel, const struct file_info *info,

@@ -168,12 +168,8 @@ static int by_library_and_length(const void *a, const void *b)
 
 static size_t drives_for_recalls(struct engine *e, const struct library *lib)
 {
-    const struct edrive *d = NULL;
-    size_t n = 0;
     lock_scope(&e->lock);
-    LL_FOREACH (lib->drives, d)
-        n += d->row.enabled && d->thread_runs && strchr(d->row.role, 'r') != NULL ? 1 : 0;
-    return n;
+    return library_drives_locked(lib, 'r');
 }
 
 /* Seconds of the parts of one library, the longest first on the drive that is free first. */

@@ -76,6 +76,9 @@ bool recall_choose_locked(struct recall *r);
 
 /* ---- recall_places.c ---- */
 
+/* Whether a job of t waits for r. engine.lock held. */
+bool recall_is_of(const struct recall *r, const struct task *t);
+
 /* Adds member "waiting" to j: how many recalls of task id are being read, wait and are not looked
  * at yet, and of at most max that wait the place in a queue, the reason and who asked. Not under
  * engine.lock. */

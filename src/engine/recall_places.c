@@ -17,7 +17,7 @@ struct places {
     cJSON *requests;
 };
 
-static bool is_of(const struct recall *r, const struct task *t)
+bool recall_is_of(const struct recall *r, const struct task *t)
 {
     const struct waiter *w = NULL;
     LL_FOREACH (r->waiters, w) {
@@ -110,7 +110,7 @@ static void add_queue(struct places *p, const struct volume *v, const char *reas
     size_t position = 0;
     DL_FOREACH (v->queue, r) {
         position++;
-        if (is_of(r, p->task))
+        if (recall_is_of(r, p->task))
             add_request(p, r, position, reason);
     }
 }
@@ -144,7 +144,7 @@ void recall_add_places(struct engine *e, int64_t id, size_t max, cJSON *j)
     for (size_t i = 0; i < e->nlibs; i++)
         add_library(&p, &e->libs[i]);
     for (r = e->recalls; r != NULL; r = r->hh.next)
-        p.reading += r->waits == NULL && is_of(r, t) ? 1 : 0;
+        p.reading += r->waits == NULL && recall_is_of(r, t) ? 1 : 0;
     json_add_int(w, "reading", p.reading);
     json_add_int(w, "queued", p.waits);
     json_add_int(w, "planned_later", t->direct ? 0 : t->unclaimed);

@@ -372,20 +372,19 @@ int drives_start(struct engine *e, struct err *err)
     return 0;
 }
 
-static bool any_drive(const struct library *lib)
+size_t library_drives_locked(const struct library *lib, char role)
 {
     const struct edrive *d = NULL;
-    LL_FOREACH (lib->drives, d) {
-        if (d->row.enabled && d->thread_runs)
-            return true;
-    }
-    return false;
+    size_t n = 0;
+    LL_FOREACH (lib->drives, d)
+        n += d->row.enabled && d->thread_runs && (role == 0 || has_role(d, role)) ? 1 : 0;
+    return n;
 }
 
 int admin_run(struct engine *e, struct admin *a, struct err *err)
 {
     lock_scope(&e->lock);
-    if (!any_drive(a->volume->lib))
+    if (library_drives_locked(a->volume->lib, 0) == 0)
         return err_set(err, -ENODEV, "library %s has no drive that may be used (firn drive list)",
                        a->volume->lib->name);
     if (!a->volume->present)

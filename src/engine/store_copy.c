@@ -315,18 +315,16 @@ void store_copy(struct lane *l, struct copy_work *w, size_t file)
 {
     struct estore *s = l->s;
     bool last = file == w->batch->n;
+    begin_cancel(l, w->batch->task);
     if (!last) {
-        begin_cancel(l, w->batch->task);
         copy_one(l, w, file);
-        end_cancel(l);
         last = is_last(s, w);
     }
-    if (last) {
-        begin_cancel(l, w->batch->task);
+    if (last)
         settle(l, w);
-        end_cancel(l);
+    end_cancel(l);
+    if (last)
         copy_over(w);
-    }
     lock_scope(&s->e->lock);
     s->copying--;
 }

@@ -27,12 +27,14 @@ static bool other_copy(struct engine *e, const struct catalog_copy *c)
     return found;
 }
 
-bool archive_is_referenced(struct engine *e, const struct uuid *archive)
+enum archive_use archive_use(struct engine *e, const struct uuid *archive)
 {
     struct catalog_archives a = {0};
     struct file_info info;
     bool yes = true;
+    bool nameless = false;
     if (catalog_archive_get(e->cat, archive, &a, NULL) == 0) {
+        nameless = a.v[0].handle_len == 0;
         struct efs *fs = efs_by_uuid(e, &a.v[0].fs);
         struct file_id id = {
             .fs = a.v[0].fs, .ino = a.v[0].ino, .gen = a.v[0].gen, .handle_len = a.v[0].handle_len};
@@ -44,7 +46,12 @@ bool archive_is_referenced(struct engine *e, const struct uuid *archive)
             yes = info.has_record && memcmp(&info.record.archive, archive, sizeof(*archive)) == 0;
     }
     catalog_archives_fini(&a);
-    return yes;
+    return nameless ? ARCHIVE_NAMELESS : yes ? ARCHIVE_USED : ARCHIVE_UNUSED;
+}
+
+bool archive_is_referenced(struct engine *e, const struct uuid *archive)
+{
+    return archive_use(e, archive) != ARCHIVE_UNUSED;
 }
 
 /* Files that need volume: with all, any live copy; else only those without another copy. Stops at

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/timefmt.h"
+#include "engine/task_view.h"
 
 #include <errno.h>
 #include <stdlib.h>

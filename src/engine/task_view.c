@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What works for a task, and why nothing can. */
-#include "engine/engine_impl.h"
+#include "engine/task_view.h"
 
 #include "base/mem.h"
+#include "engine/recall_impl.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,16 +43,6 @@ void task_add_in_use(struct engine *e, int64_t id, cJSON *j)
 
 /* ---- why nothing does ---- */
 
-static bool has_drive(const struct library *lib, char role)
-{
-    const struct edrive *d = NULL;
-    LL_FOREACH (lib->drives, d) {
-        if (d->row.enabled && d->thread_runs && strchr(d->row.role, role) != NULL)
-            return true;
-    }
-    return false;
-}
-
 /* Whether lib can do nothing that takes a drive of this role, and why. */
 static bool is_stuck(const struct library *lib, char role, char text[TASK_WHY_MAX])
 {
@@ -62,7 +53,7 @@ static bool is_stuck(const struct library *lib, char role, char text[TASK_WHY_MA
             (void)snprintf(text, TASK_WHY_MAX, "store %s was not reached yet", lib->name);
         return !lib->store->up;
     }
-    if (has_drive(lib, role))
+    if (library_drives_locked(lib, role) > 0)
         return false;
     (void)snprintf(text, TASK_WHY_MAX, "library %s has no drive that may %s (firn drive list)%s%s",
                    lib->name, role == 'r' ? "recall" : "migrate",
@@ -75,16 +66,13 @@ static bool waits_at(const struct library *lib, const struct task *t)
 {
     const struct volume *v = NULL;
     const struct recall *r = NULL;
-    const struct waiter *w = NULL;
     LL_FOREACH (lib->volumes, v) {
         int n = 0;
         DL_FOREACH (v->queue, r) {
             if (n++ == LOOK_MAX)
                 break;
-            LL_FOREACH (r->waiters, w) {
-                if (w->task == t)
-                    return true;
-            }
+            if (recall_is_of(r, t))
+                return true;
         }
     }
     return false;

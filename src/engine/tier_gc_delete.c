@@ -104,14 +104,11 @@ void gc_packs_judge(struct gc *g)
 
 /* ---- one archive ---- */
 
-/* Whether the file of archive id, which the catalogue knows, wants it. What a rebuild knows from
- * the copy alone names no file to ask: that no file names it was read from all of them. */
+/* Whether the file of archive id, which the catalogue knows, wants it. What is nameless has none:
+ * that no file names it was read from all of them. */
 static bool is_wanted(struct gc *g, const struct uuid *id)
 {
-    struct catalog_archives a = {0};
-    bool nameless = catalog_archive_get(g->e->cat, id, &a, NULL) == 0 && a.v[0].handle_len == 0;
-    catalog_archives_fini(&a);
-    return !nameless && archive_is_referenced(g->e, id);
+    return archive_use(g->e, id) == ARCHIVE_USED;
 }
 
 /* The number of c's copy on this store when the catalogue still does not count on it, 0 when it
